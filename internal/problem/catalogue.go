@@ -1,0 +1,145 @@
+package problem
+
+// Codes of the workstation: reader and card.
+const (
+	NoReaderService Code = "LK-1001"
+	NoReader        Code = "LK-1002"
+	NoCard          Code = "LK-1003"
+	CardUnknown     Code = "LK-1004"
+	CardMute        Code = "LK-1005"
+	SeveralCards    Code = "LK-1006"
+	CardRemoved     Code = "LK-1007"
+	ReaderGone      Code = "LK-1008"
+	CardBusy        Code = "LK-1009"
+	CardMalformed   Code = "LK-1010"
+	CardCannot      Code = "LK-1011"
+	CardSwapped     Code = "LK-1012"
+	PUKBlocked      Code = "LK-1013"
+	PUKWrong        Code = "LK-1014"
+	PUKLastTry      Code = "LK-1015"
+	CardNotLocked   Code = "LK-1016"
+	CardLocked      Code = "LK-1017"
+	CertExpired     Code = "LK-1018"
+)
+
+// Codes of the new passcode.
+const (
+	PasscodeMissing   Code = "LK-2001"
+	PasscodeShort     Code = "LK-2002"
+	PasscodeLong      Code = "LK-2003"
+	PasscodeNotDigits Code = "LK-2004"
+	PasscodeMismatch  Code = "LK-2005"
+	PasscodeGuessable Code = "LK-2006"
+	PasscodeRefused   Code = "LK-2007"
+	PasscodeWrong     Code = "LK-2008"
+	PasscodeSame      Code = "LK-2009"
+)
+
+// Codes of proving who you are.
+const (
+	AddressMissing    Code = "LK-3001"
+	AddressMalformed  Code = "LK-3002"
+	CodeMissing       Code = "LK-3003"
+	CodeWrong         Code = "LK-3004"
+	CodeTries         Code = "LK-3005"
+	CodeNotSent       Code = "LK-3006"
+	SendLimit         Code = "LK-3007"
+	MethodUnavailable Code = "LK-3008"
+	DayLimit          Code = "LK-3009"
+	MethodMissing     Code = "LK-3010"
+)
+
+// Codes of sessions and of the card's standing with the service.
+const (
+	CardNotServed    Code = "LK-4001"
+	CardSuspended    Code = "LK-4002"
+	CardRevoked      Code = "LK-4003"
+	HolderSuspended  Code = "LK-4004"
+	CardExpired      Code = "LK-4005"
+	CardNotKnown     Code = "LK-4006"
+	HolderNoContact  Code = "LK-4007"
+	CardNoKey        Code = "LK-4008"
+	SessionExpired   Code = "LK-4101"
+	SessionUnknown   Code = "LK-4102"
+	SessionState     Code = "LK-4103"
+	SessionReplaced  Code = "LK-4104"
+	OldApplication   Code = "LK-4105"
+	NewerService     Code = "LK-4106"
+	ProofWrong       Code = "LK-4107"
+	SessionFinished  Code = "LK-4108"
+	ReleaseMismatch  Code = "LK-4109"
+	ReportMismatch   Code = "LK-4110"
+	HolderFailures   Code = "LK-4111"
+	RequestMalformed Code = "LK-4200"
+	RequestTooLarge  Code = "LK-4201"
+	NoSuchPage       Code = "LK-4202"
+	RequestRate      Code = "LK-4203"
+)
+
+// Codes of the service's own faults.
+const (
+	Internal         Code = "LK-5000"
+	DatabaseGone     Code = "LK-5001"
+	DatabaseBusy     Code = "LK-5002"
+	DatabaseReadOnly Code = "LK-5003"
+	DiskFull         Code = "LK-5004"
+	KeyMissing       Code = "LK-5005"
+	KeyWrong         Code = "LK-5006"
+	KeyExists        Code = "LK-5007"
+	ConfigInvalid    Code = "LK-5008"
+	DatabaseNewer    Code = "LK-5009"
+	AuditBroken      Code = "LK-5010"
+	AssetsMissing    Code = "LK-5011"
+	Stopping         Code = "LK-5012"
+	AddressInUse     Code = "LK-5013"
+)
+
+// Codes of the way from the application to the service.
+const (
+	ServiceUnset       Code = "LK-6001"
+	ServiceUnreachable Code = "LK-6002"
+	ServiceSlow        Code = "LK-6003"
+	ServiceCertificate Code = "LK-6004"
+	ServiceAnswer      Code = "LK-6005"
+	ServicePin         Code = "LK-6006"
+	ServicePlain       Code = "LK-6007"
+	ClockWrong         Code = "LK-6008"
+)
+
+// Codes of imports.
+const (
+	ImportHeader   Code = "LK-7001"
+	ImportEncoding Code = "LK-7002"
+	ImportLine     Code = "LK-7003"
+	ImportKey      Code = "LK-7004"
+	ImportRefused  Code = "LK-7005"
+	ImportFile     Code = "LK-7006"
+)
+
+// Codes of the pages on loopback.
+const (
+	PageHost     Code = "LK-8001"
+	PageLaunch   Code = "LK-8002"
+	PagePeer     Code = "LK-8003"
+	PageOrigin   Code = "LK-8004"
+	PageTooLarge Code = "LK-8005"
+)
+
+// Lookup finds a code in the catalogue.
+func Lookup(c Code) (Entry, bool) {
+	for _, e := range Catalogue() {
+		if e.Code == c {
+			return e, true
+		}
+	}
+	return Entry{}, false
+}
+
+// Catalogue is every entry, in the order of the codes.
+func Catalogue() []Entry {
+	var all []Entry
+	for _, part := range [][]Entry{workstation(), passcode(), person(), standing(), service(), connection(), imports(), pages()} {
+		all = append(all, part...)
+	}
+	return all
+}

@@ -1,0 +1,136 @@
+package problem
+
+import "net/http"
+
+func workstation() []Entry {
+	return []Entry{
+		{NoReaderService, 0, "The smartcard service is not running", "This computer's smartcard service does not answer, so no card reader can be used.", "Restart the computer. If that does not help, ask your IT help desk to start the smartcard service."},
+		{NoReader, 0, "No card reader found", "This computer does not see a smartcard reader.", "Plug the reader in, or try another USB socket. A reader in a keyboard may need the keyboard's own cable."},
+		{NoCard, 0, "No smartcard in the reader", "The reader is ready but there is no smartcard in it.", "Put your smartcard in the reader, chip first."},
+		{CardUnknown, 0, "This card is not recognised", "The card in the reader is not of a kind that can be unlocked here.", "Check that it is your smartcard. If it is, contact your Registration Authority."},
+		{CardMute, 0, "The card does not answer", "A card is in the reader but it does not answer.", "Take the card out, check that the chip is clean and faces the right way, and put it back in."},
+		{SeveralCards, 0, "More than one smartcard found", "There is a smartcard in more than one reader.", "Choose the smartcard you want to unlock, or take the others out."},
+		{CardRemoved, 0, "The smartcard was taken out", "The smartcard left the reader before we had finished.", "Put the same smartcard back in. You carry on where you left off."},
+		{ReaderGone, 0, "The card reader was unplugged", "The card reader went away before we had finished.", "Plug the reader in again with your smartcard in it. You carry on where you left off."},
+		{CardBusy, 0, "Another program is using the smartcard", "Another program on this computer is using your smartcard and did not let go of it.", "Close other programs that use the smartcard, then try again."},
+		{CardMalformed, 0, "The smartcard gave an answer that makes no sense", "The card answered in a way that its standard does not allow.", "Take the card out, put it back in and try again. If it happens again, contact your Registration Authority."},
+		{CardCannot, 0, "This smartcard cannot do that", "The card says that it does not support this.", "Contact your Registration Authority."},
+		{CardSwapped, 0, "This is a different smartcard", "The card in the reader is not the one you started with.", "Put the first smartcard back in, or start again with this one."},
+		{PUKBlocked, 0, "This smartcard can no longer be unlocked here", "The card's unlocking key is blocked. The Registration Authority has been given what they need to know.", "Contact your Registration Authority. They can help you with a new card."},
+		{PUKWrong, 0, "The smartcard did not accept its unlocking key", "The unlocking key that the service holds is not the one on this card.", "Contact your Registration Authority and give them the code of this page."},
+		{PUKLastTry, 0, "We stopped to protect your smartcard", "The card has one try of its unlocking key left, and we do not risk it.", "Contact your Registration Authority and give them the code of this page."},
+		{CardNotLocked, 0, "Your smartcard is not locked", "The card still takes your passcode.", "Log in with your passcode. If you have forgotten it, choose \"I have forgotten my passcode\"."},
+		{CardLocked, 0, "Your smartcard is locked", "The card has no tries of its passcode left.", "Unlock the card: that needs no old passcode."},
+		{CertExpired, 0, "Your smartcard has expired", "The certificates on this card are no longer valid, so it could not be used even when unlocked.", "Contact your Registration Authority for a new card."},
+	}
+}
+
+func passcode() []Entry {
+	return []Entry{
+		{PasscodeMissing, 0, "Enter a passcode", "The passcode is empty.", "Enter the new passcode in both boxes."},
+		{PasscodeShort, 0, "The passcode is too short", "The passcode has fewer digits than your organisation asks for.", "Choose a longer passcode."},
+		{PasscodeLong, 0, "The passcode is too long", "The passcode has more digits than your smartcard can hold.", "Choose a shorter passcode."},
+		{PasscodeNotDigits, 0, "The passcode must be digits only", "The passcode has something other than the digits 0 to 9 in it.", "Choose a passcode of digits only."},
+		{PasscodeMismatch, 0, "The two passcodes are not the same", "What you typed in the two boxes differs.", "Enter the same passcode in both boxes."},
+		{PasscodeGuessable, 0, "The passcode is too easy to guess", "Passcodes such as 123456 are the first that anybody tries.", "Choose a passcode that is not a run, a repeat or a date."},
+		{PasscodeRefused, 0, "The smartcard does not accept this passcode", "The card itself refused it. It may be one that you used before.", "Choose a different passcode."},
+		{PasscodeWrong, 0, "The passcode is not right", "The card did not accept the passcode.", "Check the passcode and try again. If you have forgotten it, choose \"I have forgotten my passcode\"."},
+		{PasscodeSame, 0, "The new passcode is the same as the old one", "The new passcode is the one you have now.", "Choose a different passcode."},
+	}
+}
+
+func person() []Entry {
+	return []Entry{
+		{AddressMissing, http.StatusUnprocessableEntity, "Enter your email address", "The email address is empty.", "Enter the email address that your Registration Authority has for you."},
+		{AddressMalformed, http.StatusUnprocessableEntity, "Enter an email address in the right form", "That is not an email address.", "Enter it like name@example.org."},
+		{CodeMissing, http.StatusUnprocessableEntity, "Enter the security code", "The security code is 6 digits.", "Enter the 6 digits from the message."},
+		{CodeWrong, http.StatusUnprocessableEntity, "The security code is not right", "The code does not match the last one we sent, or it has been used already.", "Check the newest message and try again, or ask for a new code."},
+		{CodeTries, http.StatusForbidden, "Too many wrong security codes", "The code was wrong too many times, so this attempt has ended.", "Start again. Your smartcard is as it was."},
+		{CodeNotSent, http.StatusConflict, "Ask for a security code first", "No security code has been asked for yet.", "Choose how to get a security code."},
+		{SendLimit, http.StatusTooManyRequests, "Too many security codes asked for", "Codes were asked for too many times in a short while.", "Use the newest code that you have, or wait a while and try again."},
+		{MethodUnavailable, http.StatusConflict, "This way to prove who you are is not available", "Your organisation does not offer it at the moment.", "Choose another way, or contact your Registration Authority."},
+		{DayLimit, http.StatusTooManyRequests, "Too many wrong security codes today", "The code for this card was wrong too many times today.", "Try again tomorrow, or contact your Registration Authority."},
+		{MethodMissing, 0, "Choose how to prove who you are", "Nothing was chosen.", "Choose one of the ways on the page."},
+	}
+}
+
+func standing() []Entry {
+	return []Entry{
+		{CardNotServed, http.StatusForbidden, "This card can't be unlocked here", "The service cannot unlock this card.", "Your Registration Authority can help."},
+		{CardSuspended, http.StatusForbidden, "Your smartcard is suspended", "The Registration Authority has suspended this card.", "Contact your Registration Authority."},
+		{CardRevoked, http.StatusForbidden, "Your smartcard has been revoked", "The Registration Authority has withdrawn this card for good.", "Contact your Registration Authority for a new card."},
+		{HolderSuspended, http.StatusForbidden, "Self-service is switched off for you", "The Registration Authority has switched self-service off for you.", "Contact your Registration Authority."},
+		{CardExpired, http.StatusForbidden, "Your smartcard has expired", "The card's certificates are no longer valid.", "Contact your Registration Authority for a new card."},
+		{CardNotKnown, http.StatusForbidden, "Your smartcard is not registered", "The service does not know this card.", "Contact your Registration Authority."},
+		{HolderNoContact, http.StatusForbidden, "We have no way to reach you", "No email address or phone number that can be used is on record for you.", "Ask your Registration Authority to add one. You can use it at once."},
+		{CardNoKey, http.StatusForbidden, "We hold no unlocking key for this card", "The card is registered but its unlocking key is not.", "Contact your Registration Authority."},
+		{SessionExpired, http.StatusGone, "Your time has run out", "You have 15 minutes to unlock your smartcard, and they have passed.", "Start again. Your smartcard is as it was."},
+		{SessionUnknown, http.StatusUnauthorized, "This attempt is not known", "The service does not know this attempt.", "Start again."},
+		{SessionState, http.StatusConflict, "That step is not next", "This step cannot be done now.", "Go back to the page you came from, or start again."},
+		{SessionReplaced, http.StatusConflict, "A newer attempt has taken over", "Your smartcard is being unlocked in another window or at another computer.", "Carry on there, or start again here."},
+		{OldApplication, http.StatusUpgradeRequired, "This application is too old", "The service no longer works with this version of the application.", "Ask your IT help desk to update Latchkey on this computer."},
+		{NewerService, http.StatusNotImplemented, "The service and this application do not fit together", "The service speaks a version that this application does not know.", "Ask your IT help desk to update Latchkey on this computer."},
+		{ProofWrong, http.StatusForbidden, "The smartcard could not prove itself", "The card's proof does not match.", "Take the card out, put it back in and start again."},
+		{SessionFinished, http.StatusConflict, "This attempt has ended", "The attempt has been finished or given up.", "Start again if your smartcard is still locked."},
+		{ReleaseMismatch, http.StatusConflict, "The request does not match this attempt", "The card or the step is not the one of this attempt.", "Put the smartcard you started with in the reader, or start again."},
+		{ReportMismatch, http.StatusConflict, "The report does not match this attempt", "The step was never released.", "Nothing needs doing. If your smartcard is still locked, start again."},
+		{HolderFailures, http.StatusForbidden, "Self-service is on hold for you", "There have been too many failed attempts in a row.", "Contact your Registration Authority. They can switch it on again."},
+		{RequestMalformed, http.StatusBadRequest, "The request could not be understood", "Something in the request is missing or malformed.", "Start again. If it happens again, give your IT help desk the code of this page."},
+		{RequestTooLarge, http.StatusRequestEntityTooLarge, "The request is too large", "More was sent than is ever needed.", "Check what you typed and try again."},
+		{NoSuchPage, http.StatusNotFound, "There is no such page", "The address does not exist.", "Go back to the start."},
+		{RequestRate, http.StatusTooManyRequests, "The service is busy", "Too many attempts came from your network in a short while.", "Wait a minute and try again."},
+	}
+}
+
+func service() []Entry {
+	return []Entry{
+		{Internal, http.StatusInternalServerError, "Something went wrong on our side", "It was not your fault, and your smartcard is as it was.", "Try again. If it happens again, contact your Registration Authority and give them the code of this page."},
+		{DatabaseGone, http.StatusServiceUnavailable, "The service cannot reach its database", "The service is running but its database does not answer.", "Try again in a few minutes."},
+		{DatabaseBusy, http.StatusServiceUnavailable, "The service is busy", "The service could not do this in time.", "Try again."},
+		{DatabaseReadOnly, http.StatusServiceUnavailable, "The service cannot save anything", "The database cannot be written to.", "Operators: check the rights and the mount of the database's folder."},
+		{DiskFull, http.StatusServiceUnavailable, "The service has no room left", "The disk that holds the database is full.", "Operators: make room, then try again. Nothing was lost."},
+		{KeyMissing, 0, "The key-encryption key file is missing", "The service does not run without the key that its data is sealed with.", "Put the file back from your safe copy. For a new installation run latchkeyd init."},
+		{KeyWrong, 0, "The key-encryption key is not the one this database was made with", "The key file and the database do not belong together.", "Put the right key file back. Nothing was changed."},
+		{KeyExists, 0, "There is a key-encryption key already", "latchkeyd init never overwrites a key: everything sealed with it would be lost.", "Use the existing key, or name another folder."},
+		{ConfigInvalid, 0, "The configuration is not right", "A setting is missing or has a value that cannot be used.", "Correct the setting that is named and start again. latchkeyd config shows what is in effect."},
+		{DatabaseNewer, 0, "The database belongs to a newer version", "A newer latchkeyd has changed this database.", "Install that version or a newer one."},
+		{AuditBroken, 0, "The audit trail has been changed", "An entry of the audit trail does not fit the one before it.", "Keep the database as evidence and tell your security team."},
+		{AssetsMissing, http.StatusServiceUnavailable, "The pages' styles are missing from this build", "The program was built before its third-party files were fetched.", "Run make setup, then build again."},
+		{Stopping, http.StatusServiceUnavailable, "The service is restarting", "The service is stopping or starting.", "Try again in a minute."},
+		{AddressInUse, 0, "The address is in use", "Another program is listening on this address and port.", "Stop the other program or choose another address with --listen."},
+	}
+}
+
+func connection() []Entry {
+	return []Entry{
+		{ServiceUnset, 0, "No service is set", "This computer has not been told where the Latchkey service is.", "Ask your IT help desk to set the service's address, or give it with --service."},
+		{ServiceUnreachable, 0, "The service cannot be reached", "The Latchkey service does not answer from this computer.", "Check that the computer is on the network, then try again."},
+		{ServiceSlow, 0, "The service takes too long", "The Latchkey service did not answer in time.", "Try again. Nothing was lost."},
+		{ServiceCertificate, 0, "The connection to the service is not safe", "The service's certificate is not one that this computer trusts.", "Do not go on. Tell your IT help desk the code of this page."},
+		{ServiceAnswer, 0, "The service gave an answer that makes no sense", "Something between this computer and the service may be in the way.", "Try again. If it happens again, tell your IT help desk the code of this page."},
+		{ServicePin, 0, "This is not the service that this computer knows", "The service's signing key is not the one pinned on this computer.", "Do not go on. Tell your IT help desk the code of this page."},
+		{ServicePlain, 0, "The service's address is not safe", "An address that begins with http:// is only allowed on this computer itself.", "Use an address that begins with https://."},
+		{ClockWrong, 0, "This computer's clock is wrong", "The clock differs from the service's by more than five minutes.", "Set the clock, or ask your IT help desk to."},
+	}
+}
+
+func imports() []Entry {
+	return []Entry{
+		{ImportHeader, 0, "The file's first line is not right", "A column is missing, unknown or there twice.", "Correct the first line. docs/operating.md lists the columns."},
+		{ImportEncoding, 0, "The file is not UTF-8 text", "The file has bytes that are not UTF-8.", "Save the file as CSV UTF-8 and try again."},
+		{ImportLine, 0, "A line is not right", "A line has a value that cannot be used.", "Correct the lines that are listed and import the file again. Lines that are already in are left as they are."},
+		{ImportKey, 0, "A card has a different unlocking key already", "An import never changes the unlocking key of a card.", "If the card was issued again, use latchkeyd card reissue."},
+		{ImportRefused, 0, "Nothing was imported", "Some lines are not right, so the whole file was left out.", "Correct the lines that are listed, or import the good ones with --partial."},
+		{ImportFile, 0, "The file cannot be read", "The file does not exist or cannot be opened.", "Check the file's name and rights."},
+	}
+}
+
+func pages() []Entry {
+	return []Entry{
+		{PageHost, http.StatusMisdirectedRequest, "This address is not right", "The page was asked for under a name that is not its own.", "Close this window and open Latchkey again."},
+		{PageLaunch, http.StatusForbidden, "Open Latchkey again", "This page can be used only from the window that Latchkey opened.", "Close this window and open Latchkey from its shortcut."},
+		{PagePeer, http.StatusForbidden, "This page belongs to another person", "The page was opened from another account on this computer.", "Open Latchkey from your own account."},
+		{PageOrigin, http.StatusForbidden, "The request came from another page", "Another web page tried to use Latchkey.", "Close the other page. Nothing was changed."},
+		{PageTooLarge, http.StatusRequestEntityTooLarge, "That is too long", "More was sent than is ever needed.", "Check what you typed and try again."},
+	}
+}
