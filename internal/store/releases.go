@@ -1,0 +1,40 @@
+package store
+
+import "context"
+
+const releaseColumns = `session_id, step, card_id, epoch, action, key_id, next_id, envelope, released_at,
+	outcome, holds, proven, reported_at`
+
+func scanRelease(r scanner) (v Release, err error) {
+	err = r.Scan(&v.SessionID, &v.Step, &v.CardID, &v.Epoch, &v.Action, &v.KeyID, &v.NextID, &v.Envelope,
+		stamp{&v.ReleasedAt}, &v.Outcome, &v.Holds, &v.Proven, stamp{&v.ReportedAt})
+	return v, err
+}
+
+// InsertRelease adds a released step: ErrExists where it was released already.
+func (t *Tx) InsertRelease(ctx context.Context, r Release) error {
+	return t.insert(ctx, "insert release",
+		`INSERT INTO releases (`+releaseColumns+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING`,
+		r.SessionID, r.Step, r.CardID, r.Epoch, r.Action, r.KeyID, r.NextID, r.Envelope, micros(r.ReleasedAt),
+		r.Outcome, r.Holds, r.Proven, micros(r.ReportedAt))
+}
+
+// Release reads one released step.
+func (t *Tx) Release(ctx context.Context, sessionID string, step int) (Release, error) {
+	return one(ctx, t, "release", scanRelease,
+		`SELECT `+releaseColumns+` FROM releases WHERE session_id = $1 AND step = $2`, sessionID, step)
+}
+
+// Releases gives the released steps of a session in order.
+func (t *Tx) Releases(ctx context.Context, sessionID string) ([]Release, error) {
+	return many(ctx, t, "releases", scanRelease,
+		`SELECT `+releaseColumns+` FROM releases WHERE session_id = $1 ORDER BY step`, sessionID)
+}
+
+// SaveReleaseOutcome replaces what is known of a step's outcome.
+func (t *Tx) SaveReleaseOutcome(ctx context.Context, r Release) error {
+	return t.change(ctx, "save release outcome",
+		`UPDATE releases SET outcome = $3, holds = $4, proven = $5, reported_at = $6 WHERE session_id = $1 AND step = $2`,
+		r.SessionID, r.Step, r.Outcome, r.Holds, r.Proven, micros(r.ReportedAt))
+}
