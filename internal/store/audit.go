@@ -58,28 +58,49 @@ func (t *Tx) flushAudit(ctx context.Context) error {
 		return err
 	}
 	seq, prev := head.Seq-int64(len(t.events)), head.Hash
-	for _, e := range t.events {
+	for i := range t.events {
+		e := &t.events[i]
 		seq++
 		e.Seq, e.Prev = seq, prev
 		e.Hash = e.ChainHash()
-		if err := t.insertAudit(ctx, e); err != nil {
-			return err
-		}
 		prev = e.Hash
+	}
+	if err := t.insertAudit(ctx, t.events); err != nil {
+		return err
 	}
 	t.events = t.events[:0]
 	return t.change(ctx, "move audit head", `UPDATE audit_heads SET hash = $2 WHERE node = $1`, t.db.node, prev)
 }
 
-func (t *Tx) insertAudit(ctx context.Context, e AuditEvent) error {
-	details, err := json.Marshal(e.Details)
-	if err != nil {
-		return fmt.Errorf("encode audit details: %w", err)
+// insertAudit writes entries with one statement.
+func (t *Tx) insertAudit(ctx context.Context, events []AuditEvent) error {
+	const columns = 11
+	var values strings.Builder
+	args := make([]any, 0, columns*len(events))
+	for _, e := range events {
+		details, err := encodeDetails(e.Details)
+		if err != nil {
+			return err
+		}
+		args = append(args, e.Node, e.Seq, micros(e.At), e.Actor, e.Action, e.Session, e.CardID, e.Holder, details, e.Prev, e.Hash)
+		values.WriteString(", (")
+		for n := len(args) - columns + 1; n < len(args); n++ {
+			fmt.Fprintf(&values, "$%d, ", n)
+		}
+		fmt.Fprintf(&values, "$%d)", len(args))
 	}
-	_, err = t.exec(ctx, "insert audit entry",
-		`INSERT INTO audit (`+auditColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		e.Node, e.Seq, micros(e.At), e.Actor, e.Action, e.Session, e.CardID, e.Holder, string(details), e.Prev, e.Hash)
+	_, err := t.exec(ctx, "insert audit entries",
+		`INSERT INTO audit (`+auditColumns+`) VALUES `+strings.TrimPrefix(values.String(), ", "), args...)
 	return err
+}
+
+// encodeDetails gives one text for one map: encoding/json sorts the names.
+func encodeDetails(d map[string]string) (string, error) {
+	text, err := json.Marshal(d)
+	if err != nil {
+		return "", fmt.Errorf("encode audit details: %w", err)
+	}
+	return string(text), nil
 }
 
 // ChainHash is SHA-256 over a label, every field of the entry (details in
@@ -136,8 +157,9 @@ func scanAudit(r scanner) (e AuditEvent, err error) {
 	if err != nil {
 		return e, err
 	}
-	if err := json.Unmarshal([]byte(details), &e.Details); err != nil {
-		// Left as it is: the entry's hash shows that it was tampered with.
+	err = json.Unmarshal([]byte(details), &e.Details)
+	if again, encodeErr := encodeDetails(e.Details); err != nil || encodeErr != nil || again != details {
+		// Not text that we wrote. The entry's hash must show it.
 		e.Details = map[string]string{"unreadable": details}
 	}
 	return e, nil

@@ -1,0 +1,69 @@
+// Package audit is the trail of everything that happens to a card, a holder, a
+// key or a setting. An event is written in the transaction of what it tells
+// of, or not at all.
+//
+// Each node's entries form a chain: every entry holds SHA-256 over its own
+// fields and the hash of the one before (store.AuditEvent.ChainHash), and the
+// newest entry of each chain is kept apart. So any one change to the trail (an
+// entry changed, removed, put in or moved, the end cut off) is found by Verify.
+// Somebody who can rewrite a whole chain and its head is found only by
+// comparing with an earlier Export: keep exports outside the database.
+package audit
+
+import (
+	"context"
+
+	"latchkey/internal/store"
+)
+
+// Event is one entry of the trail.
+type Event = store.AuditEvent
+
+// Actors.
+const (
+	ActorHolder   = "holder"   // through the application
+	ActorOperator = "operator" // at latchkeyd's command line or console
+	ActorService  = "service"  // on its own
+)
+
+// Actions.
+const (
+	SessionStarted    = "session.started"
+	SessionIdentified = "session.identified" // the card has proven itself or need not
+	SessionRefused    = "session.refused"
+	SessionSuperseded = "session.superseded"
+	SessionAbandoned  = "session.abandoned"
+	SessionFailed     = "session.failed"
+	SessionExpired    = "session.expired"
+	SessionUnlocked   = "session.unlocked"
+	CardProofWrong    = "card.proof_wrong"
+	CodeSent          = "code.sent"
+	CodeWrong         = "code.wrong"
+	CodeRight         = "code.right"
+	CodeDelivered     = "code.delivered"
+	CodeUndelivered   = "code.undelivered"
+	LimitReached      = "limit.reached"
+	KeyStored         = "key.stored"
+	KeyReleased       = "key.released"
+	KeyRotated        = "key.rotated"
+	KeyRefused        = "key.refused"
+	KeyBlocked        = "key.blocked"
+	OutcomeReported   = "outcome.reported"
+	HolderAdded       = "holder.added"
+	HolderChanged     = "holder.changed"
+	HolderNotified    = "holder.notified"
+	CardAdded         = "card.added"
+	CardChanged       = "card.changed"
+	CardReissued      = "card.reissued"
+	RecordTampered    = "record.tampered"
+	ImportStarted     = "import.started"
+	ImportFinished    = "import.finished"
+	ServiceStarted    = "service.started"
+	ServiceStopped    = "service.stopped"
+)
+
+// Append writes an event with the transaction.
+func Append(ctx context.Context, tx *store.Tx, e Event) error {
+	_, err := tx.AppendAudit(ctx, e)
+	return err
+}
