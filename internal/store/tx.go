@@ -23,6 +23,9 @@ type Tx struct {
 // SQL is the transaction itself, for River's InsertTx alone.
 func (t *Tx) SQL() *sql.Tx { return t.tx }
 
+// ReadOnly says whether this is a transaction of View.
+func (t *Tx) ReadOnly() bool { return t.readOnly }
+
 // Update runs fn in a read-write transaction and commits it when fn returns
 // nil. Where other transactions are in the way it runs fn again, up to
 // updateTries times: fn must not have effects outside the transaction. fn must
