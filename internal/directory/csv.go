@@ -81,10 +81,10 @@ func newTable(in io.Reader, required, optional []string) (*table, error) {
 		return nil, problem.Wrap(problem.ImportHeader, err)
 	}
 	for i, name := range header {
-		name = strings.ToLower(strings.TrimSpace(name))
 		if !utf8.ValidString(name) {
 			return nil, problem.New(problem.ImportEncoding)
 		}
+		name = strings.ToLower(strings.TrimSpace(name))
 		if !slices.Contains(required, name) && !slices.Contains(optional, name) {
 			return nil, headerProblem("The column %.40q is not known.", name)
 		}

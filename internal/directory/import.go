@@ -123,14 +123,14 @@ func (r *importRun) whole(ctx context.Context, tx *store.Tx, file io.ReadSeeker)
 		return err
 	}
 	for {
-		line, rec, err := r.next(t)
+		l, err := r.next(t)
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return err
 		}
-		if err := r.apply(ctx, tx, line, rec); err != nil {
+		if err := r.apply(ctx, tx, l); err != nil {
 			return err
 		}
 	}
@@ -146,29 +146,23 @@ func (r *importRun) partial(ctx context.Context, db *store.DB, file io.ReadSeeke
 	if err != nil {
 		return err
 	}
-	type numbered struct {
-		line int
-		rec  record
-	}
 	for end := false; !end; {
-		var batch []numbered
+		var batch []line
 		for len(batch) < importBatch {
-			line, rec, err := r.next(t)
+			l, err := r.next(t)
 			if end = errors.Is(err, io.EOF); end {
 				break
 			}
 			if err != nil {
 				return err
 			}
-			if rec != nil {
-				batch = append(batch, numbered{line, rec})
-			}
+			batch = append(batch, l)
 		}
 		before := r.result
 		err := db.Update(ctx, func(tx *store.Tx) error {
 			r.result = before
-			for _, n := range batch {
-				if err := r.apply(ctx, tx, n.line, n.rec); err != nil {
+			for _, l := range batch {
+				if err := r.apply(ctx, tx, l); err != nil {
 					return err
 				}
 			}
@@ -184,28 +178,31 @@ func (r *importRun) partial(ctx context.Context, db *store.DB, file io.ReadSeeke
 	return nil
 }
 
-// next reads and understands one line. A bad line is reported; it has no
-// record.
-func (r *importRun) next(t *table) (int, record, error) {
-	line, err := t.next()
+// line is a line of the file that was read: a record, or what is wrong with it.
+type line struct {
+	number int
+	record record
+	err    error // *lineError
+}
+
+// next reads and understands one line.
+func (r *importRun) next(t *table) (line, error) {
+	raw, err := t.next()
 	var bad *lineError
 	if err != nil && !errors.As(err, &bad) {
-		return 0, nil, fileFault(err)
+		return line{}, fileFault(err)
 	}
 	if r.result.Lines++; r.result.Lines%importProgress == 0 {
 		r.options.Progress(r.result.Lines)
 	}
-	var rec record
-	if err == nil {
-		rec, err = r.parse(line)
+	l := line{number: raw.line, err: err}
+	if l.err == nil {
+		l.record, l.err = r.parse(raw)
 	}
-	if err == nil {
-		err = r.once(line.line, rec.keys())
+	if l.err == nil {
+		l.err = r.once(l.number, l.record.keys())
 	}
-	if err != nil {
-		return line.line, nil, r.bad(line.line, err)
-	}
-	return line.line, rec, nil
+	return l, nil
 }
 
 // once refuses what an earlier line of the file has already. Two different
@@ -221,14 +218,14 @@ func (r *importRun) once(line int, keys []string) error {
 	return nil
 }
 
-// apply applies a record and counts it.
-func (r *importRun) apply(ctx context.Context, tx *store.Tx, line int, rec record) error {
-	if rec == nil {
-		return nil
+// apply applies a line's record and counts it, or reports the line as bad.
+func (r *importRun) apply(ctx context.Context, tx *store.Tx, l line) error {
+	if l.err != nil {
+		return r.bad(l.number, l.err)
 	}
-	what, err := rec.apply(ctx, tx)
+	what, err := l.record.apply(ctx, tx)
 	if err != nil {
-		return r.bad(line, err)
+		return r.bad(l.number, err)
 	}
 	switch what {
 	case added:
