@@ -157,7 +157,7 @@ func render(t *testing.T, component string, data any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out
+	return string(out)
 }
 
 var (

@@ -25,13 +25,15 @@ func functions(set *template.Template) template.FuncMap {
 		"secondary": func(text, href string) Button {
 			return Button{Text: text, Href: href, Variant: "secondary"}
 		},
-		"details": func(summary string, html template.HTML) Details { return Details{Summary: summary, HTML: html} },
-		"inset":   func(html template.HTML) InsetText { return InsetText{HTML: html} },
+		"details":   func(summary string, html template.HTML) Details { return Details{Summary: summary, HTML: html} },
+		"insetText": func(text string) InsetText { return InsetText{Text: text} },
+		"secondaryButton": func(text string) Button {
+			return Button{Text: text, Variant: "secondary", PreventDoubleClick: true}
+		},
 		"warning": func(heading, text string) WarningCallout {
 			return WarningCallout{Heading: heading, Text: text}
 		},
 		"panel": func(heading, text string) Panel { return Panel{Heading: heading, Text: text} },
-		"tag":   func(text, colour string) Tag { return Tag{Text: text, Colour: colour} },
 	}
 }
 

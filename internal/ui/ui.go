@@ -134,7 +134,7 @@ func (p *Pages) Render(w io.Writer, name string, page Page) error {
 }
 
 // Part renders one template of a page, for answers to the page's script.
-func (p *Pages) Part(name, part string, data any) (string, error) {
+func (p *Pages) Part(name, part string, data any) (template.HTML, error) {
 	set, ok := p.sets[name]
 	if !ok {
 		return "", fmt.Errorf("no page %q", name)
@@ -143,7 +143,7 @@ func (p *Pages) Part(name, part string, data any) (string, error) {
 	if err := set.ExecuteTemplate(&b, part, data); err != nil {
 		return "", fmt.Errorf("render %s of page %s: %w", part, name, err)
 	}
-	return b.String(), nil
+	return template.HTML(b.String()), nil // #nosec: html/template escaped it
 }
 
 // layout is what the layout template gets.

@@ -1,0 +1,213 @@
+// Package browsertest walks through pages in a real browser: Debian's
+// Chromium, headless, with a fresh profile, driven by chromedp; and checks
+// them with axe-core against WCAG 2.2 AA.
+//
+// A machine without Chromium or axe-core fails the test and says what to
+// install: a page that nobody looked at is not a tested page.
+package browsertest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// patience is how long a page may take on a busy machine.
+const patience = 60 * time.Second
+
+// Find is the path of a Chromium that tests can drive.
+func Find() (string, error) {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("no Chromium on this machine (Debian: apt-get install chromium)")
+}
+
+// Start starts a browser with a fresh profile and gives the context of its
+// first tab. It ends with the test.
+func Start(t testing.TB) context.Context {
+	t.Helper()
+	path, err := Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	profile, err := os.MkdirTemp("", "latchkey-browser-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	ctx, cancelAllocator := chromedp.NewExecAllocator(ctx, Options(path, profile)...)
+	ctx, cancelTab := chromedp.NewContext(ctx)
+	t.Cleanup(func() {
+		cancelTab()
+		cancelAllocator()
+		cancel()
+		removeProfile(t, profile)
+	})
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("start %s: %v", path, err)
+	}
+	return ctx
+}
+
+// Options start a browser that calls nobody. It has no sandbox because tests
+// and containers run as root, where Chromium has none.
+func Options(path, profile string) []chromedp.ExecAllocatorOption {
+	return append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-component-update", true), chromedp.WSURLReadTimeout(patience))
+}
+
+// removeProfile waits for the browser's last child to let go of its files.
+func removeProfile(t testing.TB, dir string) {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		err := os.RemoveAll(dir)
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("remove the browser's profile: %v", err)
+			return
+		}
+		time.Sleep(50 * time.Millisecond) // nothing tells when the child has ended
+	}
+}
+
+// Tab opens another tab of the same browser; it closes with the test.
+func Tab(t testing.TB, browser context.Context) context.Context {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(browser)
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("open a tab: %v", err)
+	}
+	return ctx
+}
+
+// Do runs steps in a tab; a step that fails fails the test.
+func Do(t testing.TB, tab context.Context, steps ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(tab, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		where, _ := chromedp.Run(tab, chromedp.Location())
+		t.Fatalf("on %s: %v", where, err)
+	}
+}
+
+// Get runs one step in a tab and gives its value.
+func Get[T any](t testing.TB, tab context.Context, step chromedp.Action[T]) T {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(tab, patience)
+	defer cancel()
+	v, err := chromedp.Run(ctx, step)
+	if err != nil {
+		where, _ := chromedp.Run(tab, chromedp.Location())
+		t.Fatalf("on %s: %v", where, err)
+	}
+	return v
+}
+
+// WaitText waits until the page's main part says words.
+func WaitText(t testing.TB, tab context.Context, words string) {
+	t.Helper()
+	quoted, _ := json.Marshal(words)
+	script := `document.readyState === "complete" && !!document.querySelector("main") && document.querySelector("main").innerText.includes(` + string(quoted) + `)`
+	ctx, cancel := context.WithTimeout(tab, patience)
+	defer cancel()
+	for {
+		// A page on its way out answers with an error; the next one is asked again.
+		if ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](script)); err == nil && ok {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			text, _ := chromedp.Run(tab, chromedp.Evaluate[string](`document.body.innerText`))
+			t.Fatalf("the page never said %q; it says:\n%s", words, text)
+		case <-time.After(30 * time.Millisecond):
+		}
+	}
+}
+
+// WithoutJavaScript turns scripts off in a tab.
+func WithoutJavaScript() chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		_, err := cdp.Call(ctx, tab, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+		return err
+	})
+}
+
+// tags are WCAG 2.2 AA and everything that it includes.
+const tags = `["wcag2a","wcag2aa","wcag21a","wcag21aa","wcag22aa","best-practice"]`
+
+// CheckAccessibility runs axe-core on the page in a tab at a desktop's and a
+// phone's width. Every violation fails the test.
+func CheckAccessibility(t testing.TB, tab context.Context, page string) {
+	t.Helper()
+	for _, width := range []int64{1280, 375} {
+		Do(t, tab, chromedp.EmulateViewport(width, 900))
+		if found := violations(t, tab); len(found) > 0 {
+			t.Errorf("%s at %d px:\n  %s", page, width, strings.Join(found, "\n  "))
+		}
+		if overflow := Get(t, tab, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`)); overflow > 0 {
+			t.Errorf("%s at %d px is %d px too wide", page, width, overflow)
+		}
+	}
+}
+
+func violations(t testing.TB, tab context.Context) []string {
+	t.Helper()
+	if !Get(t, tab, chromedp.Evaluate[bool](`"axe" in window`)) {
+		// DevTools evaluates past the page's content security policy.
+		Do(t, tab, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+			_, err := chromedp.Evaluate[bool](axe(t)+"\n;true")(ctx, target)
+			return err
+		}))
+	}
+	return Get(t, tab, chromedp.Evaluate[[]string](`axe.run(document, {runOnly: {type: "tag", values: `+tags+`}}).then(r =>
+	  r.violations.map(v => v.id + ": " + v.help + " " + v.nodes.map(n => n.target.join(" ") + " " + n.html.slice(0, 150)).join(" | ")))`,
+		chromedp.EvalAwaitPromise))
+}
+
+// axe reads axe-core from the nearest node_modules.
+func axe(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		data, err := os.ReadFile(filepath.Join(dir, "node_modules", "axe-core", "axe.min.js"))
+		if err == nil {
+			return string(data)
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			t.Fatal("axe-core is missing: run make setup")
+		}
+		dir = parent
+	}
+}
+
+// Screenshot writes the whole page at a width as a PNG file.
+func Screenshot(t testing.TB, tab context.Context, width int64, file string) {
+	t.Helper()
+	Do(t, tab, chromedp.EmulateViewport(width, 900))
+	png := Get(t, tab, chromedp.FullScreenshot(100))
+	if err := os.WriteFile(file, png, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

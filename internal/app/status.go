@@ -1,0 +1,150 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"latchkey/internal/api"
+	"latchkey/internal/problem"
+	"latchkey/internal/ui"
+)
+
+// statusPatience is how long a page waits for the first look at the readers.
+const statusPatience = 2 * time.Second
+
+// look is what the readers see at this moment.
+func (s *server) look(r *http.Request) Status {
+	ctx, cancel := context.WithTimeout(r.Context(), statusPatience)
+	defer cancel()
+	select {
+	case status, ok := <-s.engine.Watch(ctx):
+		if ok {
+			return status
+		}
+	case <-ctx.Done():
+	}
+	return Status{Problem: problem.New(problem.NoReaderService)}
+}
+
+func (s *server) status(r *http.Request, purpose api.Purpose) statusPart {
+	return describe(s.look(r), purpose)
+}
+
+// changing is the purpose of the page for people who know their passcode. It
+// needs no service and is none of the wire's purposes.
+const changing api.Purpose = "change"
+
+// describe says in words what the readers see, and what can be done with it
+// for a purpose.
+func describe(status Status, purpose api.Purpose) statusPart {
+	if status.Problem != nil {
+		return statusPart{Box: problemBox(status.Problem)}
+	}
+	cards := usable(status.Cards)
+	switch {
+	case len(cards) == 1:
+		return describeCard(cards[0], purpose)
+	case len(cards) > 1:
+		return describeCards(cards, purpose)
+	}
+	for _, c := range status.Cards {
+		if c.State == CardReading {
+			return statusPart{Box: statusBox{Title: "Reading your smartcard", Detail: "This takes a moment."}}
+		}
+		if c.Problem != nil {
+			return statusPart{Box: problemBox(c.Problem)}
+		}
+	}
+	return statusPart{Box: problemBox(problem.New(problem.NoCard))}
+}
+
+func problemBox(p *problem.Problem) statusBox {
+	return statusBox{Kind: "wrong", Title: p.Title, Detail: p.What(), Next: p.Next}
+}
+
+func describeCard(c Card, purpose api.Purpose) statusPart {
+	part := statusPart{CanStart: can(c, purpose), Cards: radios([]Card{c})}
+	part.Box = statusBox{Kind: "ready", Title: "Your smartcard is in the reader", Card: c.Model}
+	switch c.State {
+	case CardLocked:
+		part.Box.Title = "Your smartcard is locked"
+		part.Box.Detail = "It is in the reader and ready to be unlocked."
+		if purpose == changing {
+			part.Box = problemBox(problem.New(problem.CardLocked))
+		}
+	case CardNotLocked:
+		part.Box.Title = "Your smartcard is not locked"
+		part.Box.Detail = "You can log in with your passcode."
+		if c.TriesLeft != nil {
+			part.Box.Detail = fmt.Sprintf("You can log in with your passcode. You have %s left before it locks.", tries(*c.TriesLeft))
+		}
+		switch purpose {
+		case api.PurposeForgotten:
+			part.Box.Title, part.Box.Detail = "Your smartcard is in the reader", "It is not locked. You can choose a new passcode."
+		case api.PurposeLocked:
+			part.Box.Next = "If you have forgotten it, choose \u201cI have forgotten my passcode\u201d."
+		}
+	}
+	return part
+}
+
+func describeCards(cards []Card, purpose api.Purpose) statusPart {
+	var fit []Card
+	for _, c := range cards {
+		if can(c, purpose) {
+			fit = append(fit, c)
+		}
+	}
+	if len(fit) == 1 {
+		return describeCard(fit[0], purpose)
+	}
+	if len(fit) == 0 {
+		return describeCard(cards[0], purpose)
+	}
+	return statusPart{CanStart: true, Cards: radios(fit),
+		Box: statusBox{Kind: "ready", Title: "There is more than one smartcard", Detail: "Choose yours, or take the others out of their readers."}}
+}
+
+// can says whether the journey for a purpose can be started with a card.
+func can(c Card, purpose api.Purpose) bool {
+	switch purpose {
+	case api.PurposeLocked:
+		return c.State != CardNotLocked
+	case changing:
+		return c.State != CardLocked
+	}
+	return true
+}
+
+func radios(cards []Card) ui.Radios {
+	r := ui.Radios{Legend: ui.Label{Text: "Which smartcard do you want to use?", Size: "s"}, IDPrefix: "reader", Name: "reader"}
+	words := map[CardState]string{CardLocked: "locked", CardNotLocked: "not locked"}
+	for _, c := range cards {
+		text := c.Model
+		if text == "" {
+			text = "Smartcard"
+		}
+		if w := words[c.State]; w != "" {
+			text += ", " + w
+		}
+		r.Items = append(r.Items, ui.RadioItem{Value: c.Reader, Text: text, Hint: "In the reader " + c.Reader})
+	}
+	return r
+}
+
+func tries(n int) string {
+	if n == 1 {
+		return "1 try"
+	}
+	return fmt.Sprintf("%d tries", n)
+}
+
+// triesWords says how many tries of the security code are left.
+func triesWords(n int) string {
+	if n == 1 {
+		return "You have 1 try left."
+	}
+	return fmt.Sprintf("You have %d tries left.", n)
+}
