@@ -40,6 +40,10 @@ const (
 	PostgreSQL = "postgres"
 )
 
+// connectTimeout bounds the wait for a PostgreSQL host that does not answer,
+// where the url has no connect_timeout.
+const connectTimeout = 5 * time.Second
+
 // Options of Open. The zero value is right for production.
 type Options struct {
 	// Clock replaces the database's clock: PostgreSQL's own, or this machine's
@@ -122,6 +126,9 @@ func (db *DB) connectPostgres(target string, o Options) error {
 	if err != nil { // pgx hides the password in it
 		return problem.Wrap(problem.ConfigInvalid, fmt.Errorf("database: %w", err))
 	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = connectTimeout
+	}
 	db.write = stdlib.OpenDB(*cfg)
 	db.write.SetMaxOpenConns(max(o.MaxConns, 2)) // one holds the migration lock, one migrates
 	db.write.SetMaxIdleConns(max(o.MaxConns, 2))
@@ -134,6 +141,13 @@ func (db *DB) connectPostgres(target string, o Options) error {
 func (db *DB) connectSQLite(path string, o Options) error {
 	if path == "" || strings.Contains(path, "://") {
 		return problem.Wrap(problem.ConfigInvalid, fmt.Errorf("database: want a path or postgres://, not %q", path))
+	}
+	// SQLite would make a file that others can read; its companions get the
+	// mode of the file. What else may be wrong SQLite says itself.
+	if f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+		if err := f.Close(); err != nil {
+			return fmt.Errorf("create %s: %w", path, err)
+		}
 	}
 	busy := fmt.Sprintf("busy_timeout(%d)", o.BusyTimeout.Milliseconds())
 	writer := url.Values{"_txlock": {"immediate"},

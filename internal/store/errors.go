@@ -139,6 +139,8 @@ func sqliteFault(code int) problem.Code {
 		return problem.DiskFull
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR:
 		return problem.DatabaseGone
+	case sqlite3.SQLITE_NOTADB:
+		return problem.ConfigInvalid // another kind of file
 	}
 	return ""
 }

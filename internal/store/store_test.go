@@ -38,3 +38,9 @@ func TestSQLite(t *testing.T) {
 func TestPostgreSQL(t *testing.T) {
 	conformance(t, backend{pgtest.URL})
 }
+
+func TestConcurrency(t *testing.T) {
+	for name, b := range backends() {
+		t.Run(name, func(t *testing.T) { concurrent(t, b) })
+	}
+}

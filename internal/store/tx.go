@@ -18,6 +18,9 @@ type Tx struct {
 	readOnly bool
 	now      time.Time    // zero: not read yet
 	events   []AuditEvent // to be chained and written at the commit
+	// prepared holds statements that ran more than once (nil after the first
+	// time). Only SQLite needs it, for imports: pgx keeps its own.
+	prepared map[string]*sql.Stmt
 }
 
 // SQL is the transaction itself, for River's InsertTx alone.
@@ -135,7 +138,7 @@ func (t *Tx) exec(ctx context.Context, what, query string, args ...any) (int64, 
 	if t.readOnly {
 		return 0, fmt.Errorf("%s: %w", what, errReadOnly)
 	}
-	result, err := t.tx.ExecContext(ctx, query, args...)
+	result, err := t.statement(ctx, query).ExecContext(ctx, args...)
 	if uniqueViolation(err) {
 		return 0, fmt.Errorf("%s: %w: %w", what, ErrExists, err)
 	}
@@ -173,7 +176,7 @@ type scanner interface{ Scan(dest ...any) error }
 
 // one reads the one row of a query: ErrNotFound where there is none.
 func one[T any](ctx context.Context, t *Tx, what string, scan func(scanner) (T, error), query string, args ...any) (T, error) {
-	v, err := scan(t.tx.QueryRowContext(ctx, query, args...))
+	v, err := scan(t.statement(ctx, query).QueryRowContext(ctx, args...))
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
@@ -185,7 +188,7 @@ func one[T any](ctx context.Context, t *Tx, what string, scan func(scanner) (T, 
 
 // many reads all rows of a query.
 func many[T any](ctx context.Context, t *Tx, what string, scan func(scanner) (T, error), query string, args ...any) (_ []T, err error) {
-	rows, err := t.tx.QueryContext(ctx, query, args...)
+	rows, err := t.statement(ctx, query).QueryContext(ctx, args...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
