@@ -13,6 +13,7 @@ func BenchmarkCommit(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			db := backend{}.open(b, url(b), Options{})
 			b.SetParallelism(4)
+			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				s := aSession("card")
 				err := db.Update(b.Context(), func(tx *Tx) error { return tx.InsertSession(b.Context(), s) })

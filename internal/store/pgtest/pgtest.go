@@ -212,12 +212,13 @@ func (s *server) exec(ctx context.Context, query string) error {
 // command runs a program without root's rights, to be stopped by the kernel
 // when this process dies.
 func command(program string, args ...string) *exec.Cmd {
-	wrap := []string{"--pdeathsig", "SIGQUIT"}
+	// A change of user clears the death signal, so it is set after it.
+	args = append([]string{"setpriv", "--pdeathsig", "SIGQUIT", "--", program}, args...)
 	if os.Getuid() == 0 {
 		id := fmt.Sprint(nobody)
-		wrap = append(wrap, "--reuid="+id, "--regid="+id, "--clear-groups")
+		args = append([]string{"setpriv", "--reuid=" + id, "--regid=" + id, "--clear-groups", "--"}, args...)
 	}
-	return exec.Command("setpriv", append(append(wrap, "--", program), args...)...)
+	return exec.Command(args[0], args[1:]...)
 }
 
 // binFolder finds the newest PostgreSQL of Debian's packages.
