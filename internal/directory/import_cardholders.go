@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"latchkey/internal/audit"
@@ -44,8 +45,8 @@ func (d *Directory) parseHolder(r row) (record, error) {
 	if err := checkStaffNumber(h.staffNumber); err != nil {
 		return nil, err
 	}
-	if n := utf8.RuneCountInString(h.name); n == 0 || n > maxName {
-		return nil, badLine(problem.ImportLine, "The name is empty or longer than %d characters.", maxName)
+	if n := utf8.RuneCountInString(h.name); n == 0 || n > maxName || strings.ContainsFunc(h.name, unicode.IsControl) {
+		return nil, badLine(problem.ImportLine, "The name is empty, longer than %d characters or has control characters.", maxName)
 	}
 	if !slices.Contains([]store.HolderState{"", store.HolderActive, store.HolderSuspended}, h.state) {
 		return nil, badLine(problem.ImportLine, "The state %.40q is not active or suspended.", h.state)
@@ -60,8 +61,8 @@ func (d *Directory) parseHolder(r row) (record, error) {
 }
 
 func checkStaffNumber(n string) error {
-	if n == "" || len(n) > 64 {
-		return badLine(problem.ImportLine, "The staff number is empty or longer than 64 characters.")
+	if n == "" || len(n) > 64 || strings.ContainsFunc(n, unicode.IsControl) {
+		return badLine(problem.ImportLine, "The staff number is empty, longer than 64 characters or has control characters.")
 	}
 	return nil
 }

@@ -173,12 +173,16 @@ func scanHead(r scanner) (h AuditHead, err error) {
 // EachAudit calls fn for the entries of a node (of all nodes where node is
 // empty) with Seq from on, ordered by node and Seq. fn may use the transaction.
 func (t *Tx) EachAudit(ctx context.Context, node string, from int64, fn func(AuditEvent) error) error {
+	// Both conditions begin where the page before ended, in the primary key.
+	where := `(node, seq) > ($1, $2) AND seq >= $3`
+	if node != "" {
+		where = `node = $1 AND seq > $2 AND seq >= $3`
+	}
 	lastNode, lastSeq := node, from-1
 	for {
 		page, err := many(ctx, t, "audit", scanAudit,
-			`SELECT `+auditColumns+` FROM audit
-			WHERE ($1 = '' OR node = $1) AND seq >= $2 AND (node > $3 OR (node = $3 AND seq > $4))
-			ORDER BY node, seq LIMIT $5`, node, from, lastNode, lastSeq, pageRows)
+			`SELECT `+auditColumns+` FROM audit WHERE `+where+` ORDER BY node, seq LIMIT $4`,
+			lastNode, lastSeq, from, pageRows)
 		if err != nil {
 			return err
 		}

@@ -74,15 +74,21 @@ func uniqueViolation(err error) bool {
 		(lite.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || lite.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 }
 
-// fault turns a failure of the database itself into a problem. Everything
-// else, errors of the caller's own among it, comes back as it is.
+// fault turns a failure of the database itself into a problem, a deadline that
+// passed meanwhile among them. Everything else, errors of the caller's own and
+// a cancelled context, comes back as it is.
 func fault(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
+	var p *problem.Problem
+	if err == nil || errors.As(err, &p) && p.Code != problem.Internal {
+		return err
 	}
-	if cause := ctx.Err(); cause != nil && !errors.Is(err, cause) {
+	if cause := ctx.Err(); cause != nil {
 		// What the drivers make of it differs: "interrupted", a broken connection.
-		return fmt.Errorf("%w: %w", cause, err)
+		err = fmt.Errorf("%w: %w", cause, err)
+		if errors.Is(cause, context.DeadlineExceeded) {
+			return problem.Wrap(problem.DatabaseBusy, err)
+		}
+		return err
 	}
 	if code := faultCode(err); code != "" {
 		return problem.Wrap(code, err)
@@ -90,11 +96,8 @@ func fault(ctx context.Context, err error) error {
 	return err
 }
 
+// faultCode is the problem that a failure of the database is, "" for others.
 func faultCode(err error) problem.Code {
-	var p *problem.Problem
-	if errors.As(err, &p) && p.Code != problem.Internal {
-		return "" // decided by somebody who knows more
-	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		return postgresFault(pg.Code)

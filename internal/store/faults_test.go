@@ -225,6 +225,19 @@ func TestEndedContext(t *testing.T) {
 	}
 }
 
+func TestDeadlinePasses(t *testing.T) {
+	for name, b := range backends() {
+		t.Run(name, func(t *testing.T) {
+			db := b.open(t, b.fresh(t), Options{})
+			ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+			defer cancel()
+			err := write(ctx, db)
+			wantCode(t, err, problem.DatabaseBusy)
+			wantErr(t, err, context.DeadlineExceeded)
+		})
+	}
+}
+
 func TestCallersErrorsPass(t *testing.T) {
 	db := backend{}.open(t, sqlitePath(t), Options{})
 	err := db.Update(t.Context(), func(tx *Tx) error {
