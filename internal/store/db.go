@@ -50,6 +50,8 @@ type Options struct {
 	// for SQLite.
 	Clock func() time.Time
 	// Node names this node's chain in the audit trail; default is the host name.
+	// A long transaction with many events (an import) holds its chain until it
+	// commits: give such a program a chain of its own.
 	Node string
 	// Log gets retries and migrations; default is to say nothing.
 	Log *slog.Logger

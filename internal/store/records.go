@@ -142,8 +142,8 @@ type Release struct {
 	ReportedAt time.Time
 }
 
-// AuditEvent is one entry of the audit trail. Node, Seq, At, Prev and Hash are
-// filled in by Tx.AppendAudit.
+// AuditEvent is one entry of the audit trail. Node and At are filled in by
+// Tx.AppendAudit; Seq, Prev and Hash when the transaction commits.
 type AuditEvent struct {
 	Node    string
 	Seq     int64
