@@ -99,7 +99,7 @@ func TestImportMemory(t *testing.T) {
 	if err != nil || r.Added != lines {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	// 13 bytes a line and the hash table's slack, and a megabyte for the rest.
+	// 13 bytes a line with the slack of a hash table, and a megabyte for the rest.
 	if bound := start + 64*lines + 1<<20; most > bound {
 		t.Errorf("%d bytes in use, more than %d", most, bound)
 	}
