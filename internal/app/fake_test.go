@@ -19,6 +19,7 @@ type fakeEngine struct {
 	changed chan struct{}
 	calls   []string
 
+	now     func() time.Time
 	service api.Service
 	fail    map[string]error // what a call fails with
 	watch   []chan Status
@@ -29,6 +30,7 @@ var start = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 func newFake() *fakeEngine {
 	return &fakeEngine{
 		changed: make(chan struct{}),
+		now:     func() time.Time { return start },
 		status:  Status{Cards: []Card{{Reader: "Reader 1", Model: "PIV card", State: CardLocked}}},
 		fail:    map[string]error{},
 		service: api.Service{Contact: api.Contact{Name: "Registration Authority, St Example's Hospital",
@@ -91,7 +93,7 @@ func (f *fakeEngine) Start(_ context.Context, purpose api.Purpose, reader string
 		return err
 	}
 	f.set(func(v *View) {
-		*v = View{Step: StepMethod, Purpose: purpose, Ends: start.Add(15 * time.Minute), Methods: []api.MethodStatus{
+		*v = View{Step: StepMethod, Purpose: purpose, Ends: f.now().Add(15 * time.Minute), Methods: []api.MethodStatus{
 			{Method: api.MethodEmail, Available: true},
 			{Method: api.MethodSMS, Notice: "Text messages are not available yet."},
 			{Method: api.MethodFace, Notice: "Face verification is unavailable. We hope to bring it back soon."},
@@ -107,7 +109,7 @@ func (f *fakeEngine) SendCode(_ context.Context, _ api.Method, address string) e
 	if !strings.Contains(address, "@") {
 		return problem.New(problem.AddressMalformed)
 	}
-	f.set(func(v *View) { v.Step, v.Address, v.SendsLeft, v.ResendAt = StepCode, address, 4, start })
+	f.set(func(v *View) { v.Step, v.Address, v.SendsLeft, v.ResendAt = StepCode, address, 4, f.now() })
 	return nil
 }
 

@@ -43,6 +43,7 @@ type site struct {
 	clock   *clock
 	log     *strings.Builder
 	address string // of the listener
+	stop    func()
 }
 
 func newSite(t *testing.T) *site {
@@ -71,7 +72,8 @@ func newSiteFor(t *testing.T, check func(net.Conn) error) *site {
 	web.Listener = listener
 	web.Config.ConnContext = connContext(check)
 	web.Start()
-	t.Cleanup(func() { x.server.presence.stop(); web.Close() })
+	x.stop = sync.OnceFunc(func() { x.server.presence.stop(); web.Close() })
+	t.Cleanup(x.stop)
 	return x
 }
 

@@ -1,0 +1,243 @@
+package emulator
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// ErrTorn says that a Fault tore the card out of the reader.
+var ErrTorn = errors.New("the card was torn out")
+
+// Fault changes what happens at a command. The zero value changes nothing.
+type Fault struct {
+	TearBefore bool          // torn out before the card acted
+	TearAfter  bool          // torn out after the card acted, its answer lost
+	Delay      time.Duration // before the card acts
+	Answer     []byte        // instead of the card's own answer; the card does not act
+}
+
+// Faults decides on the Fault of a command: n counts the commands since the
+// card was made or loaded, from 1.
+type Faults func(n int, command []byte) Fault
+
+// Card is a card that can be put in a reader. It is safe for concurrent use.
+type Card struct {
+	mu     sync.Mutex
+	state  State
+	path   string // "": kept in memory alone
+	faults Faults
+	count  int
+
+	// Lost at power-off and reset.
+	selected    string // name of the selected application
+	pinVerified bool
+	managed     bool   // management key authenticated
+	challenge   []byte // of a management key authentication
+	chained     []byte // data of command chaining so far
+	chainedINS  byte
+	answer      []byte // rest of a long answer
+	answerSW    uint16
+}
+
+// New makes a card in memory.
+func New(o Options) (*Card, error) {
+	s, err := NewState(o)
+	if err != nil {
+		return nil, err
+	}
+	return &Card{state: s}, nil
+}
+
+// Create makes a card that keeps its state in a file, which must not exist.
+func Create(path string, o Options) (*Card, error) {
+	if _, err := os.Stat(path); err == nil {
+		return nil, fmt.Errorf("card state %s: %w", path, os.ErrExist)
+	}
+	s, err := NewState(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Save(path); err != nil {
+		return nil, err
+	}
+	return &Card{state: s, path: path}, nil
+}
+
+// Load takes up a card from its file.
+func Load(path string) (*Card, error) {
+	s, err := LoadState(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Card{state: s, path: path}, nil
+}
+
+// State is a copy of what the card remembers.
+func (c *Card) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+// Edit changes the card's memory behind its back, for tests and vcard.
+func (c *Card) Edit(change func(*State)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change(&c.state)
+	return c.save()
+}
+
+// Lock spends all tries of the PIN.
+func (c *Card) Lock() error { return c.Edit(func(s *State) { s.PINTries = 0 }) }
+
+// SetFaults sets what goes wrong; nil: nothing. The count starts again.
+func (c *Card) SetFaults(f Faults) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.faults, c.count = f, 0
+}
+
+// ATR is the answer to reset: T=1, historical bytes "Latchkey" or those of a YubiKey 5.
+func (c *Card) ATR() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	history := []byte("Latchkey")
+	if c.state.YubiKey {
+		history = []byte{0x80, 0x73, 0xC0, 0x21, 0xC0, 0x57, 0x59, 0x75, 0x62, 0x69, 0x4B, 0x65, 0x79}
+	}
+	atr := append([]byte{0x3B, 0xF0 | byte(len(history)), 0x13, 0x00, 0x00, 0x81, 0x31, 0xFE, 0x15}, history...)
+	if !c.state.YubiKey {
+		atr = append([]byte{0x3B, 0x80 | byte(len(history)), 0x80, 0x01}, history...)
+	}
+	var check byte
+	for _, b := range atr[1:] {
+		check ^= b
+	}
+	return append(atr, check)
+}
+
+// Reset is what power and reset lines do: everything verified is forgotten.
+func (c *Card) Reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reset()
+}
+
+func (c *Card) reset() {
+	c.selected, c.pinVerified, c.managed, c.challenge = "", false, false, nil
+	c.chained, c.answer = nil, nil
+}
+
+// Transmit answers one command APDU. ErrTorn means that no answer came; the
+// card has been reset. Any other error is a fault of the state file.
+func (c *Card) Transmit(raw []byte) ([]byte, error) {
+	c.mu.Lock()
+	c.count++
+	var f Fault
+	if c.faults != nil {
+		f = c.faults(c.count, raw)
+	}
+	c.mu.Unlock()
+	if f.Delay > 0 {
+		time.Sleep(f.Delay) // slowness is what is asked for
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.TearBefore {
+		c.reset()
+		return nil, ErrTorn
+	}
+	if f.Answer != nil {
+		return f.Answer, nil
+	}
+	data, sw, err := c.process(raw)
+	if err != nil {
+		return nil, err
+	}
+	if f.TearAfter {
+		c.reset()
+		return nil, ErrTorn
+	}
+	return append(append([]byte(nil), data...), byte(sw>>8), byte(sw)), nil
+}
+
+// process parses, acts, and keeps what changed before it answers.
+func (c *Card) process(raw []byte) ([]byte, uint16, error) {
+	cmd, err := parseCommand(raw)
+	if err != nil {
+		return nil, swWrongLength, nil
+	}
+	if cmd.ins == insGetResponse {
+		data, sw := c.getResponse(cmd)
+		return data, sw, nil
+	}
+	c.answer = nil
+	if cmd.cla&0x10 != 0 {
+		return nil, c.chain(cmd), nil
+	}
+	if c.chained != nil && c.chainedINS == cmd.ins {
+		cmd.data = append(c.chained, cmd.data...)
+	}
+	c.chained = nil
+	before := c.state.counters()
+	data, sw := c.dispatch(cmd)
+	if before != c.state.counters() {
+		if err := c.save(); err != nil {
+			return nil, 0, err
+		}
+	}
+	data, sw = c.cut(cmd, data, sw)
+	return data, sw, nil
+}
+
+// counters is the part of the state that commands change.
+func (s State) counters() [6]string {
+	return [6]string{s.PIN, s.PUK, fmt.Sprint(s.PINTries), fmt.Sprint(s.PUKTries), s.Management, fmt.Sprint(len(s.Keys))}
+}
+
+func (c *Card) save() error {
+	if c.path == "" {
+		return nil
+	}
+	return c.state.Save(c.path)
+}
+
+// maxChained bounds the data of one chained command.
+const maxChained = 8 << 10
+
+func (c *Card) chain(cmd command) uint16 {
+	if c.chained == nil || c.chainedINS != cmd.ins {
+		c.chained = []byte{}
+	}
+	if len(c.chained)+len(cmd.data) > maxChained {
+		c.chained = nil
+		return swWrongLength
+	}
+	c.chained, c.chainedINS = append(c.chained, cmd.data...), cmd.ins
+	return swOK
+}
+
+// cut answers what fits and keeps the rest for GET RESPONSE.
+func (c *Card) cut(cmd command, data []byte, sw uint16) ([]byte, uint16) {
+	limit := 256
+	if cmd.extended {
+		limit = 65536
+	}
+	if len(data) <= limit {
+		return data, sw
+	}
+	c.answer, c.answerSW = data[limit:], sw
+	return data[:limit], 0x6100 | uint16(min(len(c.answer), 256)&0xFF)
+}
+
+func (c *Card) getResponse(cmd command) ([]byte, uint16) {
+	if c.answer == nil {
+		return nil, swConditions
+	}
+	data, sw := c.answer, c.answerSW
+	c.answer = nil
+	return c.cut(cmd, data, sw)
+}
