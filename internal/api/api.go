@@ -157,6 +157,9 @@ type Session struct {
 type ProofRequest struct {
 	Slot      string `json:"slot,omitempty"`
 	Signature []byte `json:"signature,omitempty"`
+	// Certificate (DER) of the key that signed. It counts only where the
+	// service has none on record and it chains to a configured root.
+	Certificate []byte `json:"certificate,omitempty"`
 }
 
 // CodeRequest asks for a security code at an address. The answer is the same

@@ -175,6 +175,19 @@ func (d *Directory) EmailContact(ctx context.Context, tx *store.Tx, holderID, ad
 	return store.Contact{}, false, nil
 }
 
+// LearnCardAuthCert puts a card authentication certificate (DER) on record for
+// a card that had none. The caller has made sure that its issuer is trusted,
+// that it names this card, and that the card has signed with it.
+func (d *Directory) LearnCardAuthCert(ctx context.Context, tx *store.Tx, c store.Card, cert []byte) error {
+	c.CardAuthCert = cert
+	d.signCard(&c)
+	if err := tx.UpdateCardRecord(ctx, c); err != nil {
+		return err
+	}
+	return audit.Append(ctx, tx, audit.Event{Actor: audit.ActorService, Action: audit.CardChanged, CardID: c.ID, Holder: c.HolderID,
+		Details: map[string]string{"card_authentication_certificate": "learned"}})
+}
+
 // MACs: what a record is, without what changes in daily use.
 
 func (d *Directory) signHolder(h *store.Holder) { h.MAC = d.keys.MAC("holder", holderFields(*h)...) }

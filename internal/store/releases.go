@@ -38,3 +38,13 @@ func (t *Tx) SaveReleaseOutcome(ctx context.Context, r Release) error {
 		`UPDATE releases SET outcome = $3, holds = $4, proven = $5, reported_at = $6 WHERE session_id = $1 AND step = $2`,
 		r.SessionID, r.Step, r.Outcome, r.Holds, r.Proven, micros(r.ReportedAt))
 }
+
+// KeyRefused says whether a card has signed, in an epoch, that it refuses a
+// key.
+func (t *Tx) KeyRefused(ctx context.Context, cardID string, epoch int64, keyID string) (bool, error) {
+	return one(ctx, t, "refused key", func(r scanner) (yes bool, err error) {
+		err = r.Scan(&yes)
+		return yes, err
+	}, `SELECT EXISTS (SELECT 1 FROM releases
+		WHERE card_id = $1 AND epoch = $2 AND key_id = $3 AND outcome = 'refused' AND proven)`, cardID, epoch, keyID)
+}

@@ -117,6 +117,8 @@ CREATE TABLE releases (
     PRIMARY KEY (session_id, step)
 );
 
+CREATE INDEX releases_by_card ON releases (card_id, epoch);
+
 CREATE TABLE rate_limits (
     bucket   TEXT PRIMARY KEY,
     count    BIGINT NOT NULL,

@@ -1,0 +1,194 @@
+// Package escrow keeps the unlocking keys of cards, gives them out to verified
+// sessions and learns from reports which of them a card holds (unlocking.md,
+// rules R2, R3, R7 and steps 4 and 5).
+//
+// It promises:
+//   - a key that a card is told to take is sealed in the database before it is
+//     released, and a candidate is never deleted;
+//   - a card has at most two candidates, the current and the pending key. The
+//     pending one becomes current only after a proven report that it works;
+//   - an unproven report changes nothing but the order in which the two are
+//     tried, and an unproven session never makes a third key;
+//   - a step that is asked for again gets the same sealed answer;
+//   - a report about an epoch that has passed is kept as evidence and changes
+//     no key.
+//
+// All of it runs inside the caller's transaction, which holds the locks of the
+// session and the card. The key journal and the release breaker go into
+// Release, between storing the next key and answering.
+package escrow
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+
+	"latchkey/internal/api"
+	"latchkey/internal/audit"
+	"latchkey/internal/problem"
+	"latchkey/internal/seal"
+	"latchkey/internal/store"
+)
+
+// kindPUK is the kind of unlocking key of the PUK families.
+const kindPUK = "puk"
+
+// Escrow keeps unlocking keys.
+type Escrow struct {
+	keys    *seal.Keyring
+	signing ed25519.PrivateKey
+	service string
+}
+
+// New makes an Escrow. signing is the key that applications have pinned and
+// service the name that is part of every sealed answer.
+func New(keys *seal.Keyring, signing ed25519.PrivateKey, service string) *Escrow {
+	return &Escrow{keys: keys, signing: signing, service: service}
+}
+
+// HasKey says whether there is an unlocking key for a card.
+func (e *Escrow) HasKey(ctx context.Context, tx *store.Tx, cardID string) (bool, error) {
+	_, err := candidates(ctx, tx, cardID)
+	if errors.Is(err, errNoKey) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Release gives out the keys of a step, sealed to the session and signed. s
+// and c are locked; c is brought up to date. Errors: problem.ReleaseMismatch
+// for a step that is not next, problem.CardNoKey.
+func (e *Escrow) Release(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, step int) (api.Envelope, error) {
+	done, err := tx.Releases(ctx, s.ID)
+	if err != nil {
+		return api.Envelope{}, err
+	}
+	if step >= 1 && step <= len(done) {
+		return stored(done[step-1])
+	}
+	if step != len(done)+1 {
+		return api.Envelope{}, problem.Wrap(problem.ReleaseMismatch, fmt.Errorf("step %d is not next, %d are released", step, len(done)))
+	}
+	pair, err := candidates(ctx, tx, c.ID)
+	if errors.Is(err, errNoKey) {
+		return api.Envelope{}, problem.Wrap(problem.CardNoKey, err)
+	}
+	if err != nil {
+		return api.Envelope{}, err
+	}
+	if step == 1 && c.OpenAttempt != "" && c.OpenAttempt != s.ID && pair.pending != nil {
+		if c.PendingFirst, err = reorder(ctx, tx, *c, pair); err != nil {
+			return api.Envelope{}, err
+		}
+	}
+	p, ok := plan(pair, c.PendingFirst, done)
+	if !ok {
+		return api.Envelope{}, problem.Wrap(problem.ReleaseMismatch, fmt.Errorf("nothing follows step %d", len(done)))
+	}
+	if p.rotates && p.next == nil {
+		if p.next, err = e.addPending(ctx, tx, s, c, pair); err != nil {
+			return api.Envelope{}, err
+		}
+	}
+	// The pending key is now in the database of this transaction, which is
+	// committed before anybody sees the answer. The key journal and the
+	// release breaker have their place here.
+	return e.give(ctx, tx, s, c, step, p)
+}
+
+// give seals the answer of a planned step and writes it down.
+func (e *Escrow) give(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, step int, p planned) (api.Envelope, error) {
+	r := api.Release{Action: p.action}
+	var err error
+	if r.Key, err = e.open(*p.key); err != nil {
+		return api.Envelope{}, err
+	}
+	nextID := ""
+	if p.next != nil {
+		nextID = p.next.ID
+		if r.Next, err = e.open(*p.next); err != nil {
+			return api.Envelope{}, err
+		}
+	}
+	envelope, err := api.SealRelease(r, s.PublicKey, e.signing, e.service, s.ID, c.Identifier, c.Epoch, step)
+	if err != nil {
+		return api.Envelope{}, err
+	}
+	raw, err := json.Marshal(envelope)
+	if err != nil {
+		return api.Envelope{}, fmt.Errorf("encode envelope: %w", err)
+	}
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return api.Envelope{}, err
+	}
+	row := store.Release{SessionID: s.ID, Step: step, CardID: c.ID, Epoch: c.Epoch, Action: string(p.action),
+		KeyID: p.key.ID, NextID: nextID, Envelope: raw, ReleasedAt: now}
+	if err := tx.InsertRelease(ctx, row); err != nil {
+		return api.Envelope{}, err
+	}
+	c.OpenAttempt = s.ID
+	if p.action == api.ActionUnblock {
+		c.TriesOut++
+	}
+	if err := tx.SaveCardKeys(ctx, *c); err != nil {
+		return api.Envelope{}, err
+	}
+	return envelope, audit.Append(ctx, tx, audit.Event{Actor: audit.ActorService, Action: audit.KeyReleased, Session: s.ID,
+		CardID: c.ID, Holder: c.HolderID, Details: map[string]string{"step": fmt.Sprint(step), "epoch": fmt.Sprint(c.Epoch),
+			"action": string(p.action), "key": p.key.ID, "next": nextID, "tries_out": fmt.Sprint(c.TriesOut)}})
+}
+
+func stored(r store.Release) (api.Envelope, error) {
+	var envelope api.Envelope
+	if err := json.Unmarshal(r.Envelope, &envelope); err != nil {
+		return envelope, fmt.Errorf("stored envelope: %w", err)
+	}
+	return envelope, nil
+}
+
+// addPending makes the next key of a card and keeps it.
+func (e *Escrow) addPending(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, have pair) (*store.Key, error) {
+	known, err := e.open(*have.current)
+	if err != nil {
+		return nil, err
+	}
+	puk := newPUK()
+	for puk == known {
+		puk = newPUK()
+	}
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k := store.Key{ID: store.NewID(), CardID: c.ID, Kind: kindPUK, State: store.KeyPending, CreatedBy: s.ID, CreatedAt: now}
+	if k.Sealed, err = e.keys.Seal(seal.KindCardKey, seal.CardKeyRow(k.ID, c.ID, kindPUK), []byte(puk)); err != nil {
+		return nil, fmt.Errorf("seal the next key: %w", err)
+	}
+	if err := tx.InsertKey(ctx, k); err != nil {
+		return nil, err
+	}
+	return &k, audit.Append(ctx, tx, audit.Event{Actor: audit.ActorService, Action: audit.KeyStored, Session: s.ID,
+		CardID: c.ID, Holder: c.HolderID, Details: map[string]string{"key": k.ID}})
+}
+
+func (e *Escrow) open(k store.Key) (string, error) {
+	puk, err := e.keys.Open(seal.KindCardKey, seal.CardKeyRow(k.ID, k.CardID, k.Kind), k.Sealed)
+	if err != nil {
+		return "", fmt.Errorf("open unlocking key %s: %w", k.ID, err)
+	}
+	return string(puk), nil
+}
+
+// newPUK gives 8 random decimal digits: some cards refuse anything else.
+func newPUK() string {
+	n, err := rand.Int(rand.Reader, big.NewInt(100_000_000))
+	if err != nil {
+		panic("escrow: crypto/rand: " + err.Error()) // it ends the program itself instead
+	}
+	return fmt.Sprintf("%08d", n)
+}

@@ -1,0 +1,110 @@
+package escrow
+
+import (
+	"context"
+	"errors"
+
+	"latchkey/internal/api"
+	"latchkey/internal/store"
+)
+
+var errNoKey = errors.New("no unlocking key is held for this card")
+
+// pair is the candidates of a card. pending may be nil.
+type pair struct{ current, pending *store.Key }
+
+func candidates(ctx context.Context, tx *store.Tx, cardID string) (pair, error) {
+	keys, err := tx.CardKeys(ctx, cardID)
+	if err != nil {
+		return pair{}, err
+	}
+	var p pair
+	for i := range keys {
+		switch keys[i].State {
+		case store.KeyCurrent:
+			p.current = &keys[i]
+		case store.KeyPending:
+			p.pending = &keys[i]
+		}
+	}
+	if p.current == nil {
+		return pair{}, errNoKey
+	}
+	return p, nil
+}
+
+// planned is what a step will release.
+type planned struct {
+	action  api.Action
+	key     *store.Key
+	next    *store.Key // may be nil with rotates: to be made
+	rotates bool
+}
+
+// plan says what follows the steps that a session was released already. ok is
+// false where nothing does: a step has no outcome yet, or all is done.
+func plan(have pair, pendingFirst bool, done []store.Release) (p planned, ok bool) {
+	if len(done) == 0 {
+		if pendingFirst && have.pending != nil {
+			return unblockWith(have, have.pending), true
+		}
+		return unblockWith(have, have.current), true
+	}
+	last := done[len(done)-1]
+	switch {
+	case last.Action != string(api.ActionUnblock):
+		return planned{}, false
+	case last.Outcome == string(api.OutcomeRefused):
+		for _, k := range []*store.Key{have.current, have.pending} {
+			if k != nil && !refused(k.ID, done) {
+				return unblockWith(have, k), true
+			}
+		}
+	case last.Outcome == string(api.OutcomeUnlocked) && last.Proven && last.NextID == "" &&
+		last.KeyID == have.current.ID && have.pending == nil:
+		// The card held what was the pending key: it is current now, and the
+		// card gets a key that nobody has seen.
+		return planned{action: api.ActionRotate, key: have.current, rotates: true}, true
+	}
+	return planned{}, false
+}
+
+// reorder says whether the pending key goes first after an attempt that never
+// told how it ended. The order flips, for a card that has taken the pending
+// key looks the same from here as one that was never reached. But a card never
+// goes back: once it has signed that it refuses the current key, it holds the
+// pending one until that becomes current. And an attempt that ended in its
+// second step, with a key that was not to be changed, had the right order.
+func reorder(ctx context.Context, tx *store.Tx, c store.Card, have pair) (bool, error) {
+	gone, err := tx.KeyRefused(ctx, c.ID, c.Epoch, have.current.ID)
+	if err != nil || gone {
+		return true, err
+	}
+	open, err := tx.Releases(ctx, c.OpenAttempt)
+	if err != nil {
+		return false, err
+	}
+	if n := len(open); n > 1 && open[n-1].NextID == "" {
+		return c.PendingFirst, nil
+	}
+	return !c.PendingFirst, nil
+}
+
+// unblockWith: only the current key is changed in the same breath. After the
+// pending key no third one is made before it has proven itself.
+func unblockWith(have pair, k *store.Key) planned {
+	p := planned{action: api.ActionUnblock, key: k}
+	if k == have.current {
+		p.rotates, p.next = true, have.pending
+	}
+	return p
+}
+
+func refused(keyID string, done []store.Release) bool {
+	for _, r := range done {
+		if r.KeyID == keyID && r.Outcome == string(api.OutcomeRefused) {
+			return true
+		}
+	}
+	return false
+}

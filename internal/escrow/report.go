@@ -1,0 +1,176 @@
+package escrow
+
+import (
+	"context"
+	"fmt"
+
+	"latchkey/internal/api"
+	"latchkey/internal/audit"
+	"latchkey/internal/problem"
+	"latchkey/internal/store"
+)
+
+// Result is what a report came to.
+type Result struct {
+	// First says that the step had no outcome before.
+	First bool
+	// Outcome is the one that counts, which is the earlier one where a later
+	// report adds no proof.
+	Outcome api.Outcome
+	Proven  bool
+	// NextStep is the step that may be asked for, 0 for none.
+	NextStep int
+}
+
+// Report takes the outcome of a step. proven says that the card has signed it.
+// s and c are locked; c is brought up to date. A report that comes again
+// changes nothing; one with proof counts more than one without. Error:
+// problem.ReportMismatch for a step that was never released.
+func (e *Escrow) Report(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, r api.Report, proven bool) (Result, error) {
+	done, err := tx.Releases(ctx, s.ID)
+	if err != nil {
+		return Result{}, err
+	}
+	if r.Step < 1 || r.Step > len(done) || done[r.Step-1].Epoch != r.Epoch {
+		return Result{}, problem.Wrap(problem.ReportMismatch, fmt.Errorf("step %d, epoch %d", r.Step, r.Epoch))
+	}
+	row := &done[r.Step-1]
+	result := Result{First: row.Outcome == ""}
+	if counts(*row, r.Outcome, proven) {
+		if err := e.take(ctx, tx, s, c, row, r, proven); err != nil {
+			return Result{}, err
+		}
+	}
+	result.Outcome, result.Proven = api.Outcome(row.Outcome), row.Proven
+	result.NextStep, err = next(ctx, tx, c, done)
+	return result, err
+}
+
+// counts says whether a report adds to what is known of a step. "Failed" says
+// nothing, so anything may follow it.
+func counts(row store.Release, o api.Outcome, proven bool) bool {
+	if row.Outcome == "" || proven && !row.Proven {
+		return true
+	}
+	return row.Outcome == string(api.OutcomeFailed) && o != api.OutcomeFailed && !row.Proven
+}
+
+// take writes an outcome down and does what follows from it.
+func (e *Escrow) take(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, row *store.Release, r api.Report, proven bool) error {
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return err
+	}
+	row.Outcome, row.Holds, row.Proven, row.ReportedAt = string(r.Outcome), string(r.Holds), proven, now
+	if err := tx.SaveReleaseOutcome(ctx, *row); err != nil {
+		return err
+	}
+	details := map[string]string{"step": fmt.Sprint(row.Step), "epoch": fmt.Sprint(row.Epoch), "action": row.Action,
+		"outcome": row.Outcome, "holds": row.Holds, "proven": fmt.Sprint(proven)}
+	if r.TriesLeft != nil {
+		details["tries_left"] = fmt.Sprint(*r.TriesLeft)
+	}
+	if c.Epoch != row.Epoch {
+		details["late"] = "the key has changed since"
+	}
+	if err := audit.Append(ctx, tx, audit.Event{Actor: audit.ActorHolder, Action: audit.OutcomeReported, Session: s.ID,
+		CardID: c.ID, Holder: c.HolderID, Details: details}); err != nil {
+		return err
+	}
+	if c.Epoch != row.Epoch {
+		return nil
+	}
+	return e.learn(ctx, tx, s, c, *row)
+}
+
+// learn brings order and keys up to date with an outcome of this epoch.
+func (e *Escrow) learn(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, row store.Release) error {
+	have, err := candidates(ctx, tx, c.ID)
+	if err != nil {
+		return err
+	}
+	held := held(row)
+	isPending := have.pending != nil && held == have.pending.ID
+	switch api.Outcome(row.Outcome) {
+	case api.OutcomeUnlocked:
+		if row.Proven && isPending {
+			if err := e.promote(ctx, tx, s, c, have); err != nil {
+				return err
+			}
+		} else if held != "" {
+			c.PendingFirst = isPending
+		}
+		if row.Proven {
+			c.TriesOut = 0
+		}
+	case api.OutcomeRefused:
+		if row.Action == string(api.ActionUnblock) && have.pending != nil {
+			c.PendingFirst = row.KeyID == have.current.ID
+		}
+		if err := e.alert(ctx, tx, s, c, audit.KeyRefused, row); err != nil {
+			return err
+		}
+	case api.OutcomeBlocked:
+		if err := e.alert(ctx, tx, s, c, audit.KeyBlocked, row); err != nil {
+			return err
+		}
+	default: // nothing is known: the attempt stays open, and the order flips next time
+		return nil
+	}
+	if c.OpenAttempt == s.ID && (row.Outcome != string(api.OutcomeUnlocked) || held != unknown) {
+		c.OpenAttempt = ""
+	}
+	return tx.SaveCardKeys(ctx, *c)
+}
+
+// unknown stands for a key that a report does not tell.
+const unknown = ""
+
+// held is the id of the key that a card holds after a step, by its report.
+func held(row store.Release) string {
+	switch api.Holds(row.Holds) {
+	case api.HoldsKey:
+		return row.KeyID
+	case api.HoldsNext:
+		return row.NextID
+	}
+	return unknown
+}
+
+// promote makes the pending key the current one: the card has signed that it
+// works.
+func (e *Escrow) promote(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, have pair) error {
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return err
+	}
+	if err := tx.SetKeyState(ctx, have.current.ID, store.KeyRetired, now); err != nil {
+		return err
+	}
+	if err := tx.SetKeyState(ctx, have.pending.ID, store.KeyCurrent, now); err != nil {
+		return err
+	}
+	c.Epoch++
+	c.PendingFirst = false
+	return audit.Append(ctx, tx, audit.Event{Actor: audit.ActorService, Action: audit.KeyRotated, Session: s.ID,
+		CardID: c.ID, Holder: c.HolderID, Details: map[string]string{"epoch": fmt.Sprint(c.Epoch),
+			"current": have.pending.ID, "retired": have.current.ID}})
+}
+
+func (e *Escrow) alert(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, action string, row store.Release) error {
+	return audit.Append(ctx, tx, audit.Event{Actor: audit.ActorService, Action: action, Session: s.ID,
+		CardID: c.ID, Holder: c.HolderID, Details: map[string]string{"step": fmt.Sprint(row.Step), "key": row.KeyID,
+			"proven": fmt.Sprint(row.Proven)}})
+}
+
+// next is the step that follows, 0 for none.
+func next(ctx context.Context, tx *store.Tx, c *store.Card, done []store.Release) (int, error) {
+	have, err := candidates(ctx, tx, c.ID)
+	if err != nil {
+		return 0, err
+	}
+	if _, ok := plan(have, c.PendingFirst, done); !ok {
+		return 0, nil
+	}
+	return len(done) + 1, nil
+}

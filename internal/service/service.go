@@ -1,0 +1,217 @@
+// Package service is the HTTP edge of the service: it reads requests of
+// package api, hands them to package unlock and turns errors into RFC 9457
+// problems. It decides nothing.
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"latchkey/internal/api"
+	"latchkey/internal/problem"
+	"latchkey/internal/unlock"
+)
+
+// Sessions is what the edge needs of the heart.
+type Sessions interface {
+	Info(ctx context.Context) (api.Service, error)
+	Start(ctx context.Context, r api.StartRequest, network string) (api.Session, error)
+	Get(ctx context.Context, who unlock.Credentials) (api.Session, error)
+	Abandon(ctx context.Context, who unlock.Credentials) error
+	Prove(ctx context.Context, who unlock.Credentials, r api.ProofRequest) (api.Session, error)
+	SendCode(ctx context.Context, who unlock.Credentials, r api.CodeRequest) (api.CodeSent, error)
+	CheckCode(ctx context.Context, who unlock.Credentials, r api.CodeCheck) (api.Session, error)
+	Release(ctx context.Context, who unlock.Credentials, r api.ReleaseRequest) (api.Envelope, error)
+	Report(ctx context.Context, who unlock.Credentials, r api.Report) (api.Reported, error)
+}
+
+// patience is how long one request may take.
+const patience = 20 * time.Second
+
+// Server answers for the service.
+type Server struct {
+	sessions Sessions
+	log      *slog.Logger
+	registry *prometheus.Registry
+	seconds  *prometheus.HistogramVec
+	refusals *prometheus.CounterVec
+}
+
+// New makes a Server.
+func New(s Sessions, log *slog.Logger) *Server {
+	v := &Server{sessions: s, log: log, registry: prometheus.NewRegistry(),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "latchkey_request_seconds",
+			Help: "Time to answer a request.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}, []string{"call"}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "latchkey_problems_total",
+			Help: "Requests answered with a problem, by its code."}, []string{"call", "code"})}
+	v.registry.MustRegister(v.seconds, v.refusals)
+	return v
+}
+
+// Metrics serves the figures for Prometheus.
+func (v *Server) Metrics() http.Handler {
+	return promhttp.HandlerFor(v.registry, promhttp.HandlerOpts{})
+}
+
+// Handler is every call of package api.
+func (v *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	v.call(mux, "GET", api.PathService, func(r *http.Request) (int, any, error) {
+		info, err := v.sessions.Info(r.Context())
+		return http.StatusOK, info, err
+	})
+	v.call(mux, "GET", "/health", func(r *http.Request) (int, any, error) {
+		_, err := v.sessions.Info(r.Context()) // reads the database's clock
+		return http.StatusOK, map[string]string{"status": "ok"}, err
+	})
+	v.call(mux, "POST", api.PathSessions, func(r *http.Request) (int, any, error) {
+		body, err := read[api.StartRequest](r)
+		if err != nil {
+			return 0, nil, err
+		}
+		out, err := v.sessions.Start(r.Context(), body, network(r))
+		return http.StatusCreated, out, err
+	})
+	v.call(mux, "GET", api.PathSession, func(r *http.Request) (int, any, error) {
+		out, err := v.sessions.Get(r.Context(), credentials(r))
+		return http.StatusOK, out, err
+	})
+	v.call(mux, "DELETE", api.PathSession, func(r *http.Request) (int, any, error) {
+		return http.StatusNoContent, nil, v.sessions.Abandon(r.Context(), credentials(r))
+	})
+	post(v, mux, api.PathProof, http.StatusOK, v.sessions.Prove)
+	post(v, mux, api.PathCode, http.StatusAccepted, v.sessions.SendCode)
+	post(v, mux, api.PathCodeCheck, http.StatusOK, v.sessions.CheckCode)
+	post(v, mux, api.PathRelease, http.StatusOK, v.sessions.Release)
+	post(v, mux, api.PathReport, http.StatusOK, v.sessions.Report)
+	v.call(mux, "", "/", func(*http.Request) (int, any, error) {
+		return 0, nil, problem.New(problem.NoSuchPage)
+	})
+	return mux
+}
+
+// post adds a call of one session with a request body.
+func post[Q, A any](v *Server, mux *http.ServeMux, path string, status int, f func(context.Context, unlock.Credentials, Q) (A, error)) {
+	v.call(mux, "POST", path, func(r *http.Request) (int, any, error) {
+		body, err := read[Q](r)
+		if err != nil {
+			return 0, nil, err
+		}
+		out, err := f(r.Context(), credentials(r), body)
+		return status, out, err
+	})
+}
+
+// call adds a call with what is common to all: time, headers, faults.
+func (v *Server) call(mux *http.ServeMux, method, path string, f func(*http.Request) (int, any, error)) {
+	mux.HandleFunc(strings.TrimSpace(method+" "+path), func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(r.Context(), patience)
+		defer cancel()
+		r = r.WithContext(ctx)
+		r.Body = http.MaxBytesReader(w, r.Body, api.MaxBody)
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if r.TLS != nil {
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		status, body, err := v.guard(r, f)
+		v.seconds.WithLabelValues(path).Observe(time.Since(began).Seconds())
+		if err != nil {
+			v.refusals.WithLabelValues(path, string(problem.CodeOf(err))).Inc()
+			problem.Write(w, r, v.log, err)
+			return
+		}
+		v.answer(w, r, status, body)
+	})
+}
+
+// guard turns a panic into an error with its stack for the log.
+func (v *Server) guard(r *http.Request, f func(*http.Request) (int, any, error)) (status int, body any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f(r)
+}
+
+func (v *Server) answer(w http.ResponseWriter, r *http.Request, status int, body any) {
+	if body == nil {
+		w.WriteHeader(status)
+		return
+	}
+	raw, err := json.Marshal(body)
+	if err != nil {
+		problem.Write(w, r, v.log, fmt.Errorf("encode answer: %w", err))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(raw) // the client may be gone
+}
+
+// read decodes a request body. Members that are not known are left alone, so
+// that an application may be newer.
+func read[T any](r *http.Request) (T, error) {
+	var v T
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return v, problem.Wrap(problem.RequestMalformed, fmt.Errorf("content type %q", r.Header.Get("Content-Type")))
+	}
+	d := json.NewDecoder(r.Body)
+	err := d.Decode(&v)
+	if err == nil {
+		_, err = d.Token()
+		if errors.Is(err, io.EOF) {
+			return v, nil
+		}
+		if err == nil {
+			err = errors.New("something follows the JSON value")
+		}
+	}
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return v, problem.Wrap(problem.RequestTooLarge, err)
+	}
+	return v, problem.Wrap(problem.RequestMalformed, err)
+}
+
+// credentials are those of the request; anything missing is an unknown session.
+func credentials(r *http.Request) unlock.Credentials {
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return unlock.Credentials{ID: r.PathValue("id"), Token: token}
+}
+
+// network is the address that limits count by: the client's own, for IPv6 the
+// /64 that one customer usually has (RFC 6177).
+func network(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return host
+	}
+	addr = addr.Unmap().WithZone("")
+	if addr.Is6() {
+		if p, err := addr.Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return addr.String()
+}

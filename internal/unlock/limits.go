@@ -1,0 +1,118 @@
+package unlock
+
+import (
+	"context"
+	"encoding/hex"
+	"strconv"
+	"time"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/problem"
+	"latchkey/internal/store"
+)
+
+// bucket is one count with its window and its most.
+type bucket struct {
+	name   string
+	window time.Duration
+	most   int
+}
+
+// ever is the window of counts that only success ends.
+const ever = 50 * 365 * 24 * time.Hour
+
+// bucket names a count by a keyed hash, so that the table of limits tells
+// nobody which address or network was there.
+func (s *Service) bucket(kind string, parts ...string) string {
+	raw := make([][]byte, len(parts))
+	for i, p := range parts {
+		raw[i] = []byte(p)
+	}
+	return kind + " " + hex.EncodeToString(s.Keys.Hash("limit "+kind, raw...)[:16])
+}
+
+// count counts once in each bucket. Where one of them is full it is a refusal
+// with code; all are counted all the same, so that nobody learns which.
+// Buckets are always given in the order from narrow to wide.
+func (s *Service) count(ctx context.Context, tx *store.Tx, x store.Session, code problem.Code, buckets ...bucket) error {
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return err
+	}
+	var over *problem.Problem
+	for _, b := range buckets {
+		n, reset, err := tx.BumpLimit(ctx, b.name, b.window, 1)
+		if err != nil {
+			return err
+		}
+		if n == b.most+1 { // once a window, or an attacker could fill the trail
+			if err := s.note(ctx, tx, x, audit.LimitReached, map[string]string{"limit": b.name, "most": strconv.Itoa(b.most)}); err != nil {
+				return err
+			}
+		}
+		if wait := secondsUntil(now, reset); n > b.most && (over == nil || wait > *over.RetryAfter) {
+			over = problem.New(code)
+			over.RetryAfter = &wait
+		}
+	}
+	if over != nil {
+		return keep{over}
+	}
+	return nil
+}
+
+func secondsUntil(now, at time.Time) int { return int(at.Sub(now)/time.Second) + 1 }
+
+// kind keeps what unproven cards use up apart from what proven ones do: a list
+// of serial numbers must not use up a holder's attempts.
+func kind(x store.Session) string {
+	if x.Proven {
+		return "proven"
+	}
+	return "unproven"
+}
+
+func (s *Service) sendBuckets(x store.Session, address string) []bucket {
+	l := s.conf.Limits
+	return []bucket{
+		{s.bucket("sends of card", kind(x), x.CardID), time.Hour, l.SendsPerCard},
+		{s.bucket("sends to address", kind(x), address), time.Hour, l.SendsPerAddress},
+		{s.bucket("sends of network", kind(x), x.Network), time.Hour, l.SendsPerNetwork},
+		{s.bucket("sends", kind(x)), time.Minute, l.SendsTotal},
+	}
+}
+
+func (s *Service) wrongToday(x store.Session) bucket {
+	return bucket{s.bucket("wrong codes of card", kind(x), x.CardID), 24 * time.Hour, s.conf.Limits.WrongCodesDaily}
+}
+
+// failures counts the wrong codes of a holder since the last right one, over
+// all cards of one kind.
+func (s *Service) failures(x store.Session) bucket {
+	return bucket{s.bucket("failures of holder", kind(x), x.HolderID), ever, s.conf.Limits.HolderFailures}
+}
+
+// checkTries refuses further tries of codes for this card or holder.
+func (s *Service) checkTries(ctx context.Context, tx *store.Tx, x store.Session) error {
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return err
+	}
+	today, holder := s.wrongToday(x), s.failures(x)
+	n, reset, err := tx.LimitCount(ctx, today.name, today.window)
+	if err != nil {
+		return err
+	}
+	if n >= today.most {
+		p, wait := problem.New(problem.DayLimit), secondsUntil(now, reset)
+		p.RetryAfter = &wait
+		return p
+	}
+	if n, _, err = tx.LimitCount(ctx, holder.name, holder.window); err != nil {
+		return err
+	}
+	if n >= holder.most {
+		return problem.New(problem.HolderFailures) // time alone does not help
+	}
+	return nil
+}

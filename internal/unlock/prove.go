@@ -1,0 +1,219 @@
+package unlock
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"strings"
+
+	"latchkey/internal/api"
+	"latchkey/internal/audit"
+	"latchkey/internal/directory"
+	"latchkey/internal/problem"
+	"latchkey/internal/store"
+)
+
+// slotCardAuth and slotPIVAuth are the key references of SP 800-73-4 part 1
+// table 4b that sign for a card.
+const (
+	slotCardAuth = "9E"
+	slotPIVAuth  = "9A"
+)
+
+// Prove takes the card's proof, or the lack of one, and decides whether the
+// session goes on. A card that has proven itself is told precisely what is the
+// matter with it (problem.CardSuspended and the like); anything else that does
+// not go on is problem.CardNotServed.
+func (s *Service) Prove(ctx context.Context, who Credentials, r api.ProofRequest) (out api.Session, err error) {
+	err = s.update(ctx, func(tx *store.Tx) error {
+		x, err := s.live(ctx, tx, who)
+		if err != nil {
+			return err
+		}
+		if api.State(x.State) == api.StateStarted {
+			if err := s.judge(ctx, tx, &x, r); err != nil {
+				return err
+			}
+		}
+		out, err = s.wire(ctx, tx, x)
+		return err
+	})
+	return out, err
+}
+
+// judge identifies the card of a session that has just started.
+func (s *Service) judge(ctx context.Context, tx *store.Tx, x *store.Session, r api.ProofRequest) error {
+	c, h, err := s.Directory.Identify(ctx, tx, x.Family, x.Identifier, x.Serial)
+	known := err == nil && c.ID == x.CardID
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	digest := api.ProofDigest(api.PurposeCardProof, s.conf.Name, x.ID, x.PublicKey, x.Nonce, 0)
+	cert := c.CardAuthCert
+	learned := false
+	if len(cert) == 0 && len(r.Certificate) > 0 {
+		if learned, err = s.vouched(ctx, tx, *x, r.Certificate); err != nil {
+			return err
+		}
+		if learned {
+			cert = r.Certificate
+		}
+	}
+	x.Proven = r.Slot == slotCardAuth && signedBy(cert, digest, r.Signature)
+	reason := s.standing(ctx, tx, x, c, h, known, len(cert) > 0)
+	if reason != nil && problem.From(reason).Status >= 500 {
+		return reason
+	}
+	if reason != nil {
+		return s.refuse(ctx, tx, x, reason, len(r.Signature) > 0)
+	}
+	if x.Proven && learned {
+		if err := s.Directory.LearnCardAuthCert(ctx, tx, c, cert); err != nil {
+			return err
+		}
+	}
+	x.State, x.HolderID = string(api.StateIdentified), h.ID
+	if err := s.save(ctx, tx, x); err != nil {
+		return err
+	}
+	details := map[string]string{"proven": "no"}
+	if x.Proven {
+		details["proven"] = "yes"
+	}
+	return s.note(ctx, tx, *x, audit.SessionIdentified, details)
+}
+
+// standing says why a card does not go on, nil where it does. mustProve: there
+// is a certificate that it could have signed with.
+func (s *Service) standing(ctx context.Context, tx *store.Tx, x *store.Session, c store.Card, h store.Holder, known, mustProve bool) error {
+	if !x.Proven && (mustProve || !s.conf.AllowUnproven) {
+		return problem.New(problem.CardNotServed)
+	}
+	if !known {
+		return precise(x, problem.New(problem.CardNotKnown))
+	}
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return err
+	}
+	if err := directory.Standing(c, h, now); err != nil {
+		return precise(x, err)
+	}
+	if has, err := s.Escrow.HasKey(ctx, tx, c.ID); err != nil || !has {
+		return errors.Join(err, precise(x, problem.New(problem.CardNoKey)))
+	}
+	if !x.Proven {
+		return nil // whether the holder can be reached is theirs to know
+	}
+	contacts, err := s.Directory.Contacts(ctx, tx, h.ID)
+	if err != nil {
+		return err
+	}
+	if len(contacts) == 0 {
+		return problem.New(problem.HolderNoContact)
+	}
+	return nil
+}
+
+// precise gives the reason to a card that has proven itself and one and the
+// same answer to any other (R4).
+func precise(x *store.Session, reason error) error {
+	if x.Proven {
+		return reason
+	}
+	return problem.New(problem.CardNotServed)
+}
+
+// refuse ends a session whose card is not served.
+func (s *Service) refuse(ctx context.Context, tx *store.Tx, x *store.Session, reason error, signed bool) error {
+	p := problem.From(reason)
+	if signed && !x.Proven {
+		if err := s.note(ctx, tx, *x, audit.CardProofWrong, nil); err != nil {
+			return err
+		}
+	}
+	if err := s.end(ctx, tx, x, api.StateFailed, audit.SessionRefused, map[string]string{"code": string(p.Code)}); err != nil {
+		return err
+	}
+	return keep{p}
+}
+
+// vouched says whether a certificate that a client brings speaks for the
+// claimed card: it chains to a configured root and names the card by its GUID
+// (SP 800-73-4 part 1 section 3.1.2; a uniformResourceIdentifier "urn:uuid:").
+func (s *Service) vouched(ctx context.Context, tx *store.Tx, x store.Session, der []byte) (bool, error) {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil || s.conf.Roots == nil {
+		return false, nil
+	}
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return false, err
+	}
+	_, err = cert.Verify(x509.VerifyOptions{Roots: s.conf.Roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	return err == nil && names(cert, x.Identifier), nil
+}
+
+func names(cert *x509.Certificate, guid string) bool {
+	for _, u := range cert.URIs {
+		id, ok := strings.CutPrefix(strings.ToLower(u.String()), "urn:uuid:")
+		if ok && strings.ReplaceAll(id, "-", "") == guid {
+			return true
+		}
+	}
+	return false
+}
+
+// signedBy says whether a card's signature over a digest fits a certificate:
+// PKCS #1 v1.5 for RSA, ASN.1 DER for ECDSA.
+func signedBy(der []byte, digest [32]byte, signature []byte) bool {
+	if len(der) == 0 || len(signature) == 0 {
+		return false
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return false
+	}
+	switch key := cert.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature) == nil
+	case *ecdsa.PublicKey:
+		return ecdsa.VerifyASN1(key, digest[:], signature)
+	}
+	return false
+}
+
+// proofHere checks the proof that is repeated inside the card's transaction.
+func (s *Service) proofHere(x store.Session, c store.Card, r api.ReleaseRequest) error {
+	if strings.ToLower(r.CardID) != c.Identifier || r.Serial != "" && c.Serial != "" && r.Serial != c.Serial {
+		return problem.New(problem.ReleaseMismatch)
+	}
+	if !x.Proven {
+		return nil
+	}
+	digest := api.ProofDigest(api.PurposeRelease, s.conf.Name, x.ID, x.PublicKey, x.Nonce, r.Step)
+	if r.Slot != slotCardAuth || !signedBy(c.CardAuthCert, digest, r.Signature) {
+		return problem.New(problem.ProofWrong)
+	}
+	return nil
+}
+
+// proven says whether a report carries the card's own signature. A signature
+// that does not fit is problem.ProofWrong.
+func (s *Service) proven(x store.Session, c store.Card, r api.Report) (bool, error) {
+	if len(r.Signature) == 0 {
+		return false, nil
+	}
+	cert := map[string][]byte{slotCardAuth: c.CardAuthCert, slotPIVAuth: c.PIVAuthCert}[r.Slot]
+	if len(cert) == 0 {
+		return false, nil // nothing on record to judge it by
+	}
+	digest := api.OutcomeDigest(s.conf.Name, x.ID, c.Identifier, r.Step, r.Epoch, r.Outcome, r.Holds)
+	if !signedBy(cert, digest, r.Signature) {
+		return false, problem.New(problem.ProofWrong)
+	}
+	return true, nil
+}

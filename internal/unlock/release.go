@@ -1,0 +1,170 @@
+package unlock
+
+import (
+	"context"
+	"time"
+
+	"latchkey/internal/api"
+	"latchkey/internal/audit"
+	"latchkey/internal/deliver"
+	"latchkey/internal/directory"
+	"latchkey/internal/problem"
+	"latchkey/internal/store"
+)
+
+// Release gives the unlocking keys of a step to a verified session whose card
+// is, once more, the one in the reader. Errors: problem.SessionState,
+// ReleaseMismatch, ProofWrong, CardNoKey and those of Prove.
+func (s *Service) Release(ctx context.Context, who Credentials, r api.ReleaseRequest) (out api.Envelope, err error) {
+	err = s.update(ctx, func(tx *store.Tx) error {
+		x, err := s.live(ctx, tx, who)
+		if err != nil {
+			return err
+		}
+		switch api.State(x.State) {
+		case api.StateVerified, api.StateReleasing, api.StateUnlocked:
+		default:
+			return problem.New(problem.SessionState)
+		}
+		c, err := s.cardFor(ctx, tx, x)
+		if err != nil {
+			return err
+		}
+		if err := s.proofHere(x, c, r); err != nil {
+			if noteErr := s.note(ctx, tx, x, audit.CardProofWrong, nil); noteErr != nil {
+				return noteErr
+			}
+			return keep{problem.From(err)}
+		}
+		if out, err = s.Escrow.Release(ctx, tx, x, &c, r.Step); err != nil {
+			return err
+		}
+		if api.State(x.State) != api.StateVerified {
+			return nil
+		}
+		x.State = string(api.StateReleasing)
+		if err := s.save(ctx, tx, &x); err != nil {
+			return err
+		}
+		return s.tell(ctx, tx, x, deliver.NoticeReleased)
+	})
+	return out, err
+}
+
+// cardFor reads the card of a session once more: card and holder may have been
+// suspended since it began.
+func (s *Service) cardFor(ctx context.Context, tx *store.Tx, x store.Session) (store.Card, error) {
+	c, err := s.Directory.Card(ctx, tx, x.CardID)
+	if err != nil {
+		return c, problem.Wrap(problem.CardNotServed, err)
+	}
+	h, err := s.Directory.Holder(ctx, tx, c.HolderID)
+	if err != nil || h.ID != x.HolderID {
+		return c, problem.Wrap(problem.CardNotServed, err)
+	}
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return c, err
+	}
+	if err := directory.Standing(c, h, now); err != nil {
+		return c, precise(&x, err)
+	}
+	return c, nil
+}
+
+// tell has the holder told at every address.
+func (s *Service) tell(ctx context.Context, tx *store.Tx, x store.Session, kind string) error {
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return err
+	}
+	return s.Sender.Notify(ctx, tx, deliver.Notice{HolderID: x.HolderID, SessionID: x.ID, Kind: kind, Workstation: x.Workstation, At: now})
+}
+
+// Report takes the outcome of a step, after the session's end too: what is
+// known of a card is worth having. Errors: problem.ReportMismatch, ProofWrong,
+// RequestMalformed.
+func (s *Service) Report(ctx context.Context, who Credentials, r api.Report) (out api.Reported, err error) {
+	if !valid(r) {
+		return out, malformed("outcome")
+	}
+	err = s.update(ctx, func(tx *store.Tx) error {
+		x, err := s.load(ctx, tx, who)
+		if err != nil {
+			return err
+		}
+		if x.CardID == "" {
+			return problem.New(problem.ReportMismatch)
+		}
+		c, err := s.Directory.Card(ctx, tx, x.CardID)
+		if err != nil {
+			return problem.Wrap(problem.ReportMismatch, err)
+		}
+		proven, err := s.proven(x, c, r)
+		if err != nil {
+			if noteErr := s.note(ctx, tx, x, audit.CardProofWrong, map[string]string{"report": "yes"}); noteErr != nil {
+				return noteErr
+			}
+			return keep{problem.From(err)}
+		}
+		result, err := s.Escrow.Report(ctx, tx, x, &c, r, proven)
+		if err != nil {
+			return err
+		}
+		if err := s.conclude(ctx, tx, &x, result.Outcome, result.NextStep); err != nil {
+			return err
+		}
+		out = api.Reported{State: api.State(x.State), Proven: result.Proven, NextStep: result.NextStep}
+		return nil
+	})
+	return out, err
+}
+
+func valid(r api.Report) bool {
+	switch r.Outcome {
+	case api.OutcomeUnlocked, api.OutcomeRefused, api.OutcomeBlocked, api.OutcomeFailed:
+	default:
+		return false
+	}
+	return r.Holds == api.HoldsKey || r.Holds == api.HoldsNext || r.Holds == api.HoldsUnknown
+}
+
+// conclude brings the session to where an outcome leaves it. One that was
+// superseded, given up or unlocked already stays so.
+func (s *Service) conclude(ctx context.Context, tx *store.Tx, x *store.Session, o api.Outcome, next int) error {
+	switch state := api.State(x.State); {
+	case state != api.StateReleasing && state != api.StateExpired:
+		return nil
+	case o == api.OutcomeUnlocked:
+		if err := s.end(ctx, tx, x, api.StateUnlocked, audit.SessionUnlocked, nil); err != nil {
+			return err
+		}
+		return s.tell(ctx, tx, *x, deliver.NoticeUnlocked)
+	case state == api.StateExpired:
+		return nil
+	case o == api.OutcomeBlocked:
+		return s.end(ctx, tx, x, api.StateFailed, audit.SessionFailed, map[string]string{"code": string(problem.PUKBlocked)})
+	case o == api.OutcomeRefused && next == 0:
+		return s.end(ctx, tx, x, api.StateFailed, audit.SessionFailed, map[string]string{"code": string(problem.PUKWrong)})
+	}
+	return nil
+}
+
+// keepFor is how long ended sessions and counts stay in the database. The
+// audit trail keeps what happened for good.
+const keepFor = 90 * 24 * time.Hour
+
+// Clean removes what has been over for a long time.
+func (s *Service) Clean(ctx context.Context) error {
+	return s.update(ctx, func(tx *store.Tx) error {
+		now, err := tx.Now(ctx)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.DeleteSessionsBefore(ctx, now.Add(-keepFor)); err != nil {
+			return err
+		}
+		_, err = tx.DeleteLimitsBefore(ctx, now.Add(-time.Hour))
+		return err
+	})
+}

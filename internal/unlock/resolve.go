@@ -1,0 +1,71 @@
+package unlock
+
+import (
+	"context"
+	"errors"
+
+	"latchkey/internal/api"
+	"latchkey/internal/deliver"
+	"latchkey/internal/directory"
+	"latchkey/internal/store"
+)
+
+// ResolveCode decides, in the queue's worker, whether a code is to go out: it
+// is the newest of a session that still waits for it, and the address is the
+// holder's. deliver is false where not.
+func (s *Service) ResolveCode(ctx context.Context, tx *store.Tx, job deliver.CodeJob) (mail deliver.CodeMail, send bool, err error) {
+	x, err := tx.SessionByID(ctx, job.SessionID)
+	if errors.Is(err, store.ErrNotFound) {
+		return mail, false, nil
+	}
+	if err != nil {
+		return mail, false, err
+	}
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return mail, false, err
+	}
+	code, err := tx.Code(ctx, x.ID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return mail, false, err
+	}
+	contact, theirs, err := s.Directory.EmailContact(ctx, tx, x.HolderID, job.Address)
+	if err != nil {
+		return mail, false, err
+	}
+	waits := api.State(x.State) == api.StateIdentified && now.Before(x.ExpiresAt)
+	newest := !code.Used && code.SentAt.Equal(job.SentAt)
+	if !theirs || !waits || !newest || !s.Keys.CheckMAC(x.MAC, "session", sessionFields(x)...) {
+		return mail, false, nil
+	}
+	holder, err := s.Directory.Holder(ctx, tx, x.HolderID)
+	if err != nil {
+		return mail, false, err
+	}
+	plain, err := s.Keys.Open(kindCode, []string{x.ID}, job.Sealed)
+	return deliver.CodeMail{To: contact.Value, Name: holder.Name, Code: string(plain), Workstation: x.Workstation,
+		AskedAt: job.SentAt, ValidUntil: x.ExpiresAt}, err == nil, err
+}
+
+// ResolveNotice gives the messages of a notice: one to each of the holder's
+// email addresses.
+func (s *Service) ResolveNotice(ctx context.Context, tx *store.Tx, n deliver.Notice) ([]deliver.NoticeMail, error) {
+	holder, err := s.Directory.Holder(ctx, tx, n.HolderID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	contacts, err := s.Directory.Contacts(ctx, tx, n.HolderID)
+	if err != nil {
+		return nil, err
+	}
+	var out []deliver.NoticeMail
+	for _, c := range contacts {
+		if c.Kind == directory.KindEmail {
+			out = append(out, deliver.NoticeMail{To: c.Value, Name: holder.Name, Kind: n.Kind, Workstation: n.Workstation, At: n.At})
+		}
+	}
+	return out, nil
+}
