@@ -1,0 +1,234 @@
+package journey
+
+import (
+	"context"
+	"crypto/ecdh"
+	"crypto/hpke"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"latchkey/internal/api"
+	"latchkey/internal/card"
+	"latchkey/internal/card/recognise"
+	"latchkey/internal/problem"
+)
+
+// Service is what the journey needs of the service; api.Client is one. Its
+// errors are problems.
+type Service interface {
+	Address() string
+	Service(ctx context.Context) (api.Service, error)
+	Start(ctx context.Context, r api.StartRequest) (api.Session, error)
+	Session(ctx context.Context, who api.Credentials) (api.Session, error)
+	Abandon(ctx context.Context, who api.Credentials) error
+	Prove(ctx context.Context, who api.Credentials, r api.ProofRequest) (api.Session, error)
+	SendCode(ctx context.Context, who api.Credentials, r api.CodeRequest) (api.CodeSent, error)
+	CheckCode(ctx context.Context, who api.Credentials, r api.CodeCheck) (api.Session, error)
+	Release(ctx context.Context, who api.Credentials, r api.ReleaseRequest) (api.Envelope, error)
+	Report(ctx context.Context, who api.Credentials, r api.Report) (api.Reported, error)
+}
+
+// session is one run of the journey, from Start to its end.
+type session struct {
+	who      api.Credentials
+	service  api.Service // as it was at the start; its signing key is pinned
+	private  hpke.PrivateKey
+	nonce    []byte
+	identity card.Identity
+	reader   string
+	rules    api.PasscodeRules
+	cardPIN  card.PINRules
+	step     int // the step of the release that is under way, from 1
+}
+
+// readTimeout bounds reading what a card says of itself.
+const readTimeout = 10 * time.Second
+
+// open connects to the card in a reader, holds it exclusively and recognises
+// its family. close ends the hold.
+func (e *Engine) open(ctx context.Context, reader string, wait time.Duration) (c card.Card, close func(card.Disposition), err error) {
+	conn, err := e.o.Readers.Connect(ctx, reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	close = func(d card.Disposition) {
+		// A card that has gone needs no end; others would wait for us.
+		if err := errors.Join(conn.End(d), conn.Close()); err != nil {
+			e.o.Log.Debug("card not let go of", "err", err)
+		}
+	}
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	err = conn.Begin(waiting)
+	for tries := 0; errors.Is(err, card.ErrReset) && tries < 3; tries++ {
+		if err = conn.Reconnect(waiting); err == nil {
+			err = conn.Begin(waiting)
+		}
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	if c, err = recognise.Open(ctx, conn); err != nil {
+		close(card.LeaveCard)
+		return nil, nil, err
+	}
+	return c, close, nil
+}
+
+// facts are what a card says of itself.
+type facts struct {
+	identity     card.Identity
+	state        card.State
+	certificates []card.Certificate
+	rules        card.PINRules
+}
+
+func (e *Engine) read(ctx context.Context, reader string) (facts, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	c, done, err := e.open(ctx, reader, readTimeout)
+	if err != nil {
+		return facts{}, err
+	}
+	defer done(card.LeaveCard)
+	f := facts{rules: c.PINRules()}
+	if f.identity, err = c.Identity(ctx); err != nil {
+		return facts{}, err
+	}
+	if f.state, err = c.State(ctx); err != nil {
+		return facts{}, err
+	}
+	f.certificates, err = c.Certificates(ctx)
+	return f, err
+}
+
+// usable says what is wrong with a card before the service is asked, nil for
+// nothing.
+func (f facts) usable(purpose api.Purpose, now time.Time) error {
+	if f.state.PUK.Blocked() {
+		return problem.New(problem.PUKBlocked)
+	}
+	if purpose == api.PurposeLocked && f.state.PIN.Known && f.state.PIN.Left > 0 {
+		return problem.New(problem.CardNotLocked)
+	}
+	for _, c := range f.certificates {
+		cert, err := x509.ParseCertificate(c.DER)
+		if err == nil && c.Slot == "9A" && now.After(cert.NotAfter) {
+			return problem.New(problem.CertExpired)
+		}
+	}
+	return nil
+}
+
+// begin starts a session for the card in a reader and has the card prove
+// itself.
+func (e *Engine) begin(ctx context.Context, purpose api.Purpose, reader string) (*session, api.Session, error) {
+	info, err := e.greet(ctx)
+	if err != nil {
+		return nil, api.Session{}, err
+	}
+	f, err := e.read(ctx, reader)
+	if err != nil {
+		return nil, api.Session{}, Fault(err)
+	}
+	if err := f.usable(purpose, info.Time); err != nil {
+		return nil, api.Session{}, err
+	}
+	private, err := hpke.DHKEM(ecdh.X25519()).GenerateKey()
+	if err != nil {
+		return nil, api.Session{}, fmt.Errorf("make the session's key: %w", err)
+	}
+	s := &session{service: info, private: private, identity: f.identity, reader: reader, cardPIN: f.rules, step: 1}
+	started, err := e.o.Service.Start(ctx, api.StartRequest{Application: e.o.Application, APIVersion: api.Version,
+		Purpose: purpose, Workstation: e.o.Workstation, Card: claim(f), PublicKey: private.PublicKey().Bytes()})
+	if err != nil {
+		return nil, api.Session{}, err
+	}
+	s.who, s.nonce = api.Credentials{ID: started.ID, Token: started.Token}, started.Nonce
+	proof, err := e.prove(ctx, s, f)
+	if err != nil {
+		return nil, api.Session{}, Fault(err)
+	}
+	proven, err := e.o.Service.Prove(ctx, s.who, proof)
+	s.rules = proven.PasscodeRules
+	return s, proven, err
+}
+
+// greet asks the service who it is and checks that against what is pinned.
+func (e *Engine) greet(ctx context.Context) (api.Service, error) {
+	if e.o.Service == nil {
+		return api.Service{}, problem.New(problem.ServiceUnset)
+	}
+	info, err := e.o.Service.Service(ctx)
+	if err != nil {
+		return info, err
+	}
+	if err := e.o.Pins.Check(e.o.Service.Address(), info.SigningKey); err != nil {
+		return info, err
+	}
+	if info.APIVersion > api.Version {
+		return info, problem.New(problem.NewerService)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.service = info
+	return info, nil
+}
+
+func claim(f facts) api.Card {
+	c := api.Card{Family: string(f.identity.Family), ID: f.identity.ID, Serial: f.identity.Serial, Model: f.identity.Model,
+		PINTriesLeft: left(f.state.PIN), PUKTriesLeft: left(f.state.PUK)}
+	for _, cert := range f.certificates {
+		c.Certificates = append(c.Certificates, api.Certificate{Slot: cert.Slot, DER: cert.DER})
+	}
+	return c
+}
+
+func left(c card.Counter) *int {
+	if !c.Known {
+		return nil
+	}
+	return &c.Left
+}
+
+// prove has the card sign that it is the card of the session. A card without a
+// key for that proves nothing; whether that will do is for the service to say.
+func (e *Engine) prove(ctx context.Context, s *session, f facts) (api.ProofRequest, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	c, done, err := e.open(ctx, s.reader, card.BusyWait)
+	if err != nil {
+		return api.ProofRequest{}, err
+	}
+	defer done(card.LeaveCard)
+	if err := s.same(ctx, c); err != nil {
+		return api.ProofRequest{}, err
+	}
+	proof, err := c.Prove(ctx, api.ProofDigest(api.PurposeCardProof, s.service.Name, s.who.ID, s.publicKey(), s.nonce, 0))
+	if errors.Is(err, card.ErrNotSupported) {
+		return api.ProofRequest{}, nil
+	}
+	r := api.ProofRequest{Slot: proof.Slot, Signature: proof.Signature}
+	for _, cert := range f.certificates {
+		if cert.Slot == proof.Slot {
+			r.Certificate = cert.DER
+		}
+	}
+	return r, err
+}
+
+func (s *session) publicKey() []byte { return s.private.PublicKey().Bytes() }
+
+// same makes sure that a card is the one of the session.
+func (s *session) same(ctx context.Context, c card.Card) error {
+	id, err := c.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	if id.ID != s.identity.ID || id.Serial != s.identity.Serial {
+		return problem.New(problem.CardSwapped)
+	}
+	return nil
+}
