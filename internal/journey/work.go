@@ -14,9 +14,9 @@ const (
 	// keepAlive is how often an idle card is touched: Windows resets a
 	// transaction that is idle for 5 s.
 	keepAlive = 2 * time.Second
-	// serviceWait is how long the work waits before it asks a service again
-	// that did not answer.
-	serviceWait = 2 * time.Second
+	// retryWait is how long the work waits for a change before it tries again
+	// all the same.
+	retryWait = 2 * time.Second
 )
 
 // work unlocks the card of a session, going on after everything that passes.
@@ -60,29 +60,27 @@ func (e *Engine) work(ctx context.Context, s *session, passcode string) {
 	}
 }
 
-// waitFor waits for what may help: a change at the readers with a card in one
-// of them, or time. False: the session is over.
+// waitFor waits for what may help: a change at the readers, or time, with a
+// card in one of them. False: the session is over.
 func (e *Engine) waitFor(ctx context.Context, s *session, p *problem.Problem, seen <-chan struct{}) bool {
-	t := time.NewTimer(serviceWait)
+	t := time.NewTicker(retryWait)
 	defer t.Stop()
 	for {
-		var again <-chan time.Time
-		if ofService(p) || p.Code == problem.CardBusy {
-			again = t.C
-		}
 		select {
 		case <-ctx.Done():
 			return false
-		case <-again:
-			return true
+		case <-t.C:
 		case <-seen:
 			seen = e.looker.changes()
-			if reader, ok := e.looker.cardIn(s.reader); ok {
-				e.looker.leaveAlone(s.reader, false)
-				s.reader = reader
-				e.looker.leaveAlone(s.reader, true)
-				return true
+			if ofService(p) {
+				continue
 			}
+		}
+		if reader, ok := e.looker.cardIn(s.reader); ok {
+			e.looker.leaveAlone(s.reader, false)
+			s.reader = reader
+			e.looker.leaveAlone(s.reader, true)
+			return true
 		}
 	}
 }
