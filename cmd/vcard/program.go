@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/csv"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"latchkey/internal/card/emulator"
+	"latchkey/internal/version"
+)
+
+// program is the command line.
+type program struct {
+	Run     runCommand     `cmd:"" default:"withargs" help:"Put the card into a virtual reader (the default)."`
+	Show    showCommand    `cmd:"" help:"Show what the card remembers, its PIN and PUK too: it is for tests."`
+	Export  exportCommand  `cmd:"" help:"Print the card as a file for latchkeyd import cards."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// streams are where a command writes.
+type streams struct{ out, err io.Writer }
+
+// run runs the program and gives its exit code: 0, 1 for a fault, 2 for a
+// command line that is not right.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var p program
+	ended := -1
+	parser, err := kong.New(&p, kong.Name("vcard"), kong.Description("A smartcard in software for the virtual reader vpcd."),
+		kong.Writers(stdout, stderr), kong.Exit(func(code int) { ended = code }), kong.UsageOnError())
+	if err != nil {
+		fmt.Fprintln(stderr, "vcard:", err)
+		return 1
+	}
+	command, err := parser.Parse(args)
+	if ended >= 0 { // help was asked for
+		return ended
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "vcard: %v\n  vcard --help shows what can be given.\n", err)
+		return 2
+	}
+	command.BindTo(ctx, (*context.Context)(nil))
+	if err := command.Run(streams{stdout, stderr}); err != nil {
+		fmt.Fprintln(stderr, "vcard:", err)
+		return 1
+	}
+	return 0
+}
+
+type showCommand struct {
+	State string `required:"" help:"File that the card keeps its state in." placeholder:"FILE"`
+	JSON  bool   `help:"As JSON."`
+}
+
+// shown is what a card remembers, without its private keys.
+type shown struct {
+	GUID     string   `json:"guid"`
+	Serial   uint32   `json:"serial"`
+	YubiKey  bool     `json:"yubikey"`
+	PIN      string   `json:"pin"`
+	PUK      string   `json:"puk"`
+	PINTries int      `json:"pin_tries"`
+	PUKTries int      `json:"puk_tries"`
+	Keys     []string `json:"keys"`
+}
+
+func (c showCommand) Run(s streams) error {
+	state, err := emulator.LoadState(c.State)
+	if err != nil {
+		return err
+	}
+	v := shown{GUID: state.GUID, Serial: state.Serial, YubiKey: state.YubiKey, PIN: state.PIN, PUK: state.PUK,
+		PINTries: state.PINTries, PUKTries: state.PUKTries}
+	for _, k := range state.Keys {
+		v.Keys = append(v.Keys, k.Slot)
+	}
+	if c.JSON {
+		e := json.NewEncoder(s.out)
+		e.SetIndent("", "  ")
+		return e.Encode(v)
+	}
+	locked := ""
+	if v.PINTries == 0 {
+		locked = " (locked)"
+	}
+	_, err = fmt.Fprintf(s.out, "GUID       %s\nserial     %d\nPIN        %s, %d tries left%s\nPUK        %s, %d tries left\nkeys       %s\n",
+		v.GUID, v.Serial, v.PIN, v.PINTries, locked, v.PUK, v.PUKTries, strings.Join(v.Keys, " "))
+	return err
+}
+
+type exportCommand struct {
+	State       string `required:"" help:"File that the card keeps its state in." placeholder:"FILE"`
+	StaffNumber string `required:"" help:"Staff number of the cardholder."`
+	NoHeader    bool   `help:"Leave the header line out."`
+}
+
+func (c exportCommand) Run(s streams) error {
+	state, err := emulator.LoadState(c.State)
+	if err != nil {
+		return err
+	}
+	serial := ""
+	if state.YubiKey { // no other card tells its serial number
+		serial = fmt.Sprint(state.Serial)
+	}
+	certificates := map[string]string{}
+	for _, k := range state.Keys {
+		certificates[k.Slot] = base64.StdEncoding.EncodeToString(k.Certificate)
+	}
+	w := csv.NewWriter(s.out)
+	lines := [][]string{{"piv", state.GUID, serial, c.StaffNumber, state.PUK, certificates["9E"], certificates["9A"]}}
+	if !c.NoHeader {
+		lines = append([][]string{{"family", "identifier", "serial", "staff_number", "puk",
+			"card_authentication_certificate", "piv_authentication_certificate"}}, lines...)
+	}
+	return w.WriteAll(lines)
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run(s streams) error {
+	_, err := fmt.Fprintln(s.out, "vcard", version.String())
+	return err
+}
+
+// guid is 16 bytes in hex, with or without hyphens.
+func guid(text string) (out [16]byte, err error) {
+	raw, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
+	if text != "" && (err != nil || len(raw) != len(out)) {
+		return out, errors.New("--guid: want 16 bytes in hexadecimal")
+	}
+	copy(out[:], raw)
+	return out, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

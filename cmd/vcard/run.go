@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"latchkey/internal/card/emulator"
+	"latchkey/internal/card/vpcd"
+)
+
+type runCommand struct {
+	Family string `default:"piv" help:"Card family; piv is the only one so far."`
+	Vpcd   string `default:"127.0.0.1:35963" help:"Address of the virtual reader." placeholder:"HOST:PORT"`
+	State  string `required:"" help:"File that the card keeps its state in; made where it is not there." placeholder:"FILE"`
+	Locked bool   `help:"The card's PIN is blocked."`
+
+	PIN       string   `group:"A new card" default:"123456" help:"PIN of a new card."`
+	PUK       string   `group:"A new card" default:"12345678" help:"PUK of a new card."`
+	PINTries  int      `group:"A new card" name:"pin-tries" default:"3" help:"Tries of the PIN."`
+	PUKTries  int      `group:"A new card" name:"puk-tries" default:"3" help:"Tries of the PUK."`
+	Plain     bool     `group:"A new card" help:"Without YubiKey's metadata, serial number and version."`
+	Alg       string   `group:"A new card" default:"p256" enum:"p256,p384,rsa2048" help:"Algorithm of its keys: ${enum}."`
+	Serial    uint32   `group:"A new card" help:"Serial number; random where not given."`
+	GUID      string   `group:"A new card" name:"guid" help:"GUID in hexadecimal; random where not given."`
+	CACert    string   `group:"A new card" name:"ca-cert" type:"existingfile" help:"Issuer's certificate (PEM)."`
+	CAKey     string   `group:"A new card" name:"ca-key" type:"existingfile" help:"Issuer's key (PEM)."`
+	No9e      bool     `group:"A new card" name:"no-9e" help:"Without a card authentication key."`
+	History   bool     `group:"A new card" help:"Refuses the PIN that it has as a new one."`
+	RefusePIN []string `group:"A new card" name:"refuse-pin" help:"Refuses this PIN as a new one (repeatable)." placeholder:"PIN"`
+
+	Delay      time.Duration `group:"Faults" help:"Wait before each answer."`
+	TearAfter  []int         `group:"Faults" help:"Taken out after the Nth command, its answer lost (repeatable)." placeholder:"N"`
+	TearBefore []int         `group:"Faults" help:"Taken out before the Nth command (repeatable)." placeholder:"N"`
+	Answer     []string      `group:"Faults" help:"Answer commands of an INS with a status word (repeatable)." placeholder:"INS=SW"`
+	BackAfter  time.Duration `group:"Faults" default:"1500ms" help:"How long the card stays out; 0 for good."`
+}
+
+func (c runCommand) Run(ctx context.Context, s streams) error {
+	if c.Family != "piv" {
+		return fmt.Errorf("card family %q is not known: use piv", c.Family)
+	}
+	faults, err := c.faults()
+	if err != nil {
+		return err
+	}
+	card, err := c.card()
+	if err != nil {
+		return err
+	}
+	if c.Locked {
+		if err := card.Lock(); err != nil {
+			return err
+		}
+	}
+	card.SetFaults(faults)
+	log := slog.New(slog.NewTextHandler(s.err, nil))
+	first := true
+	return vpcd.Serve(ctx, c.Vpcd, card, vpcd.Options{BackAfter: c.BackAfter, Log: log, Ready: func() {
+		if first {
+			fmt.Fprintf(s.out, "The card %s is in the reader at %s.\n", card.State().GUID, c.Vpcd)
+		}
+		first = false
+	}})
+}
+
+// card takes up the card of the state file, or makes a new one.
+func (c runCommand) card() (*emulator.Card, error) {
+	if exists(c.State) {
+		return emulator.Load(c.State)
+	}
+	o := emulator.Options{Serial: c.Serial, Plain: c.Plain, PIN: c.PIN, PUK: c.PUK, PINTries: c.PINTries, PUKTries: c.PUKTries,
+		Algorithm: c.Alg, NoCardAuth: c.No9e, History: c.History, RefusePINs: c.RefusePIN}
+	var err error
+	if o.GUID, err = guid(c.GUID); err != nil {
+		return nil, err
+	}
+	if (c.CACert == "") != (c.CAKey == "") {
+		return nil, errors.New("give both --ca-cert and --ca-key, or neither")
+	}
+	if c.CACert != "" {
+		pair, err := tls.LoadX509KeyPair(c.CACert, c.CAKey)
+		if err != nil {
+			return nil, fmt.Errorf("issuer: %w", err)
+		}
+		signer, ok := pair.PrivateKey.(crypto.Signer)
+		if !ok {
+			return nil, errors.New("issuer: the key cannot sign")
+		}
+		if o.Issuer, err = x509.ParseCertificate(pair.Certificate[0]); err != nil {
+			return nil, fmt.Errorf("issuer: %w", err)
+		}
+		o.IssuerKey = signer
+	}
+	return emulator.Create(c.State, o)
+}
+
+// faults turns the flags into what goes wrong.
+func (c runCommand) faults() (emulator.Faults, error) {
+	answers := map[byte][]byte{}
+	for _, a := range c.Answer {
+		name, text, _ := strings.Cut(a, "=")
+		ins, insErr := hex.DecodeString(name)
+		sw, swErr := hex.DecodeString(text)
+		if insErr != nil || swErr != nil || len(ins) != 1 || len(sw) != 2 {
+			return nil, fmt.Errorf("--answer %s: want an INS and a status word in hexadecimal, such as 2C=6983", a)
+		}
+		answers[ins[0]] = sw
+	}
+	return func(n int, command []byte) emulator.Fault {
+		f := emulator.Fault{Delay: c.Delay, TearAfter: slices.Contains(c.TearAfter, n), TearBefore: slices.Contains(c.TearBefore, n)}
+		if len(command) > 1 {
+			f.Answer = answers[command[1]]
+		}
+		return f
+	}, nil
+}
