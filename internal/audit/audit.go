@@ -52,6 +52,7 @@ const (
 	HolderAdded       = "holder.added"
 	HolderChanged     = "holder.changed"
 	HolderNotified    = "holder.notified"
+	HolderNotNotified = "holder.not_notified"
 	CardAdded         = "card.added"
 	CardChanged       = "card.changed"
 	CardReissued      = "card.reissued"
