@@ -22,7 +22,7 @@ const (
 type Notice struct {
 	HolderID    string    `json:"holder_id"`
 	SessionID   string    `json:"session_id"`
-	Kind        string    `json:"kind"`
+	Event       string    `json:"event"` // NoticeReleased or NoticeUnlocked
 	Workstation string    `json:"workstation"`
 	At          time.Time `json:"at"`
 }

@@ -191,7 +191,7 @@ func (w *noticeWorker) Work(ctx context.Context, job *river.Job[Notice]) error {
 		return err
 	}
 	event := audit.Event{Actor: audit.ActorService, Session: job.Args.SessionID, Holder: job.Args.HolderID,
-		Details: map[string]string{"kind": job.Args.Kind, "addresses": fmt.Sprint(len(mails)), "attempt": fmt.Sprint(job.Attempt)}}
+		Details: map[string]string{"event": job.Args.Event, "addresses": fmt.Sprint(len(mails)), "attempt": fmt.Sprint(job.Attempt)}}
 	return w.queue.deliver(ctx, event, audit.HolderNotified, audit.HolderNotNotified, func() error {
 		var all error
 		for _, m := range mails {

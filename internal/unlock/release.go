@@ -73,12 +73,12 @@ func (s *Service) cardFor(ctx context.Context, tx *store.Tx, x store.Session) (s
 }
 
 // tell has the holder told at every address.
-func (s *Service) tell(ctx context.Context, tx *store.Tx, x store.Session, kind string) error {
+func (s *Service) tell(ctx context.Context, tx *store.Tx, x store.Session, event string) error {
 	now, err := tx.Now(ctx)
 	if err != nil {
 		return err
 	}
-	return s.Sender.Notify(ctx, tx, deliver.Notice{HolderID: x.HolderID, SessionID: x.ID, Kind: kind, Workstation: x.Workstation, At: now})
+	return s.Sender.Notify(ctx, tx, deliver.Notice{HolderID: x.HolderID, SessionID: x.ID, Event: event, Workstation: x.Workstation, At: now})
 }
 
 // Report takes the outcome of a step, after the session's end too: what is

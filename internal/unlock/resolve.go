@@ -64,7 +64,7 @@ func (s *Service) ResolveNotice(ctx context.Context, tx *store.Tx, n deliver.Not
 	var out []deliver.NoticeMail
 	for _, c := range contacts {
 		if c.Kind == directory.KindEmail {
-			out = append(out, deliver.NoticeMail{To: c.Value, Name: holder.Name, Kind: n.Kind, Workstation: n.Workstation, At: n.At})
+			out = append(out, deliver.NoticeMail{To: c.Value, Name: holder.Name, Kind: n.Event, Workstation: n.Workstation, At: n.At})
 		}
 	}
 	return out, nil
