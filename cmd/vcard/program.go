@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/csv"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -108,21 +106,12 @@ func (c exportCommand) Run(s streams) error {
 	if err != nil {
 		return err
 	}
-	serial := ""
-	if state.YubiKey { // no other card tells its serial number
-		serial = fmt.Sprint(state.Serial)
+	text, err := state.ExportCSV(c.StaffNumber, !c.NoHeader)
+	if err != nil {
+		return err
 	}
-	certificates := map[string]string{}
-	for _, k := range state.Keys {
-		certificates[k.Slot] = base64.StdEncoding.EncodeToString(k.Certificate)
-	}
-	w := csv.NewWriter(s.out)
-	lines := [][]string{{"piv", state.GUID, serial, c.StaffNumber, state.PUK, certificates["9E"], certificates["9A"]}}
-	if !c.NoHeader {
-		lines = append([][]string{{"family", "identifier", "serial", "staff_number", "puk",
-			"card_authentication_certificate", "piv_authentication_certificate"}}, lines...)
-	}
-	return w.WriteAll(lines)
+	_, err = io.WriteString(s.out, text)
+	return err
 }
 
 type versionCommand struct{}

@@ -43,7 +43,10 @@ type Config struct {
 	// a window.
 	NoBrowser bool
 	// Demo lets Chromium run as root, in a container, without its sandbox.
-	Demo         bool
+	Demo bool
+	// Ready, where set, is told instead of printing: the address that lets one
+	// browser in, and the one it has afterwards.
+	Ready        func(launch, origin string)
 	Organisation string
 	Logo         *ui.Logo
 	Version      string
@@ -112,9 +115,12 @@ func (s *server) run(ctx context.Context, c Config, listener net.Listener) error
 // show opens the window and waits for the end.
 func (s *server) show(ctx context.Context, c Config, served <-chan error) error {
 	closed := make(<-chan struct{}) // never, where the window is not ours
-	if c.NoBrowser {
+	switch {
+	case c.Ready != nil:
+		c.Ready(s.gate.launchAddress(), s.gate.origin)
+	case c.NoBrowser:
 		fmt.Fprintf(c.Out, "Latchkey is ready at %s\n", s.gate.launchAddress())
-	} else {
+	default:
 		window, err := browser.Open(ctx, s.gate.launchAddress(), c.Demo && runtime.GOOS == "linux" && os.Geteuid() == 0)
 		if err != nil {
 			c.Log.Warn("no browser was opened", "err", err)

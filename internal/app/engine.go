@@ -2,10 +2,9 @@ package app
 
 import (
 	"context"
-	"time"
 
 	"latchkey/internal/api"
-	"latchkey/internal/problem"
+	"latchkey/internal/journey"
 )
 
 // Engine is the journey as the pages see it: one for the application, shown
@@ -39,81 +38,35 @@ type Engine interface {
 	Rules() []string
 }
 
-// Status is what the readers see.
-type Status struct {
-	// Problem is set where there is nothing to choose from: no reader service,
-	// no reader, no card.
-	Problem *problem.Problem
-	Cards   []Card // one for each reader with a card in it
-}
-
-// Card is a card in a reader.
-type Card struct {
-	Reader string
-	Model  string
-	State  CardState
-	// Problem says what is wrong with a card that cannot be used.
-	Problem   *problem.Problem
-	TriesLeft *int // of the passcode, where the card tells
-}
-
-// CardState is what a card says of its passcode.
-type CardState string
-
-// The states of a card.
-const (
-	CardReading   CardState = "reading" // has just been put in
-	CardLocked    CardState = "locked"
-	CardNotLocked CardState = "not locked"
-	CardUnclear   CardState = "unclear"  // does not tell
-	CardUnusable  CardState = "unusable" // see Problem
+// What the pages show is the journey's.
+type (
+	Status    = journey.Status
+	Card      = journey.Card
+	CardState = journey.CardState
+	Step      = journey.Step
+	View      = journey.View
+	Progress  = journey.Progress
 )
 
-// Step is where the journey stands.
-type Step string
-
-// The steps of the journey.
+// The journey's steps and states.
 const (
-	StepNone     Step = ""         // no session
-	StepMethod   Step = "method"   // started; no code sent yet
-	StepCode     Step = "code"     // a code was asked for
-	StepPasscode Step = "passcode" // the person is verified
-	StepWorking  Step = "working"  // the card is being unlocked
-	StepDone     Step = "done"     // it is unlocked
-	StepEnded    Step = "ended"    // see View.Problem
+	CardReading   = journey.CardReading
+	CardLocked    = journey.CardLocked
+	CardNotLocked = journey.CardNotLocked
+	CardUnclear   = journey.CardUnclear
+	CardUnusable  = journey.CardUnusable
+
+	StepNone     = journey.StepNone
+	StepMethod   = journey.StepMethod
+	StepCode     = journey.StepCode
+	StepPasscode = journey.StepPasscode
+	StepWorking  = journey.StepWorking
+	StepDone     = journey.StepDone
+	StepEnded    = journey.StepEnded
+
+	ProgressRelease = journey.ProgressRelease
+	ProgressCard    = journey.ProgressCard
+	ProgressReport  = journey.ProgressReport
 )
 
-// View is where the journey stands.
-type View struct {
-	Step    Step
-	Purpose api.Purpose
-	Methods []api.MethodStatus
-	// Ends is when the session ends, by this computer's clock.
-	Ends time.Time
-	// Address is where the last code was asked for.
-	Address string
-	// ResendAt is when another code can be asked for; SendsLeft how often.
-	ResendAt  time.Time
-	SendsLeft int
-	// TriesLeft is how many wrong codes are left, where known.
-	TriesLeft *int
-	// Progress is what is being done while Step is StepWorking.
-	Progress Progress
-	// Waiting is what the work waits for: the card that was pulled, the reader.
-	Waiting *problem.Problem
-	// Refused is why the passcode was not taken, when Step has gone back to
-	// StepPasscode.
-	Refused *problem.Problem
-	// Problem is why the session ended.
-	Problem *problem.Problem
-}
-
-// Progress is what is being done.
-type Progress int
-
-// The progress of an unlock.
-const (
-	ProgressRelease Progress = iota // asking the service for the unlocking key
-	ProgressCard                    // setting the passcode on the card
-	ProgressReport                  // telling the service
-)
+var _ Engine = (*journey.Engine)(nil)

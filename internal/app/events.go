@@ -60,7 +60,7 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 func (s *server) progress(stream *stream) {
 	v := s.view()
 	if v.Step != StepWorking {
-		stream.send("go", v.Step.path())
+		stream.send("go", path(v.Step))
 		return
 	}
 	html, err := s.pages.Part("working", "progress", working(v))

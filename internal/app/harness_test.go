@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/internal/doctor"
 	"latchkey/internal/problem"
 )
 
@@ -55,7 +56,7 @@ func newSiteFor(t *testing.T, check func(net.Conn) error) *site {
 	t.Helper()
 	x := &site{t: t, engine: newFake(), clock: &clock{at: start}, log: &strings.Builder{}}
 	c := Config{Engine: x.engine, Organisation: "St Example's Hospital", Version: "0.1.0",
-		Doctor: func(context.Context) Report { return exampleReport() },
+		Doctor: func(context.Context) doctor.Report { return exampleReport() },
 		Log:    slog.New(slog.NewTextHandler(&lockedWriter{w: x.log}, nil)), Now: x.clock.now}
 	listener, err := listen(t.Context(), "")
 	if err != nil {
@@ -88,13 +89,13 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-func exampleReport() Report {
-	return Report{Text: "Latchkey 0.1.0\nCard reader: not working (LK-1002)\n", Findings: []Finding{
-		{Name: "Version", Level: LevelGood, Detail: "Latchkey 0.1.0 on Linux."},
-		{Name: "Smartcard service", Level: LevelGood, Detail: "It is running."},
-		{Name: "Card reader", Level: LevelBad, Detail: "This computer does not see a smartcard reader.", Next: "Plug the reader in, or try another USB socket.", Code: problem.NoReader},
-		{Name: "Certificates", Level: LevelWarning, Detail: "They expire in 12 days.", Next: "Ask your Registration Authority to renew them."},
-		{Name: "Camera", Level: LevelUnknown, Detail: "It is not needed: face verification is not offered yet."},
+func exampleReport() doctor.Report {
+	return doctor.Report{Text: "Latchkey 0.1.0\nCard reader: not working (LK-1002)\n", Findings: []doctor.Finding{
+		{Name: "Version", Level: doctor.LevelGood, Detail: "Latchkey 0.1.0 on Linux."},
+		{Name: "Smartcard service", Level: doctor.LevelGood, Detail: "It is running."},
+		{Name: "Card reader", Level: doctor.LevelBad, Detail: "This computer does not see a smartcard reader.", Next: "Plug the reader in, or try another USB socket.", Code: problem.NoReader},
+		{Name: "Certificates", Level: doctor.LevelWarning, Detail: "They expire in 12 days.", Next: "Ask your Registration Authority to renew them."},
+		{Name: "Camera", Level: doctor.LevelUnknown, Detail: "It is not needed: face verification is not offered yet."},
 	}}
 }
 

@@ -30,7 +30,7 @@ func (s *server) problemPage(w http.ResponseWriter, r *http.Request) {
 	case v.Step == StepEnded && v.Problem != nil:
 		s.showProblem(w, r, http.StatusOK, v.Problem, "")
 	default:
-		http.Redirect(w, r, v.Step.path(), http.StatusSeeOther)
+		http.Redirect(w, r, path(v.Step), http.StatusSeeOther)
 	}
 }
 
@@ -58,7 +58,7 @@ func (s *server) showProblem(w http.ResponseWriter, r *http.Request, status int,
 	case back != "" && (running || back == "/" || back == "/forgotten" || back == "/change"):
 		body.Buttons = append(body.Buttons, ui.Button{Text: "Try again", Href: back})
 	case running:
-		body.Buttons = append(body.Buttons, ui.Button{Text: "Carry on", Href: v.Step.path()})
+		body.Buttons = append(body.Buttons, ui.Button{Text: "Carry on", Href: path(v.Step)})
 	}
 	switch {
 	case running || v.Step == StepEnded:

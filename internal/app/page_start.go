@@ -33,7 +33,7 @@ func (s *server) startPage(w http.ResponseWriter, r *http.Request) {
 	body := startBody{Notice: because(r), Status: s.status(r, api.PurposeLocked)}
 	v := s.view()
 	if v.Step != StepNone && v.Step != StepDone && v.Step != StepEnded {
-		body.Running = v.Step.path()
+		body.Running = path(v.Step)
 	}
 	s.render(w, r, http.StatusOK, "start", ui.Page{
 		Title: "Unlock your smartcard", Live: "start", Body: body, Timer: s.timer(v), Errors: errorLinks(s.memory.of(r), map[string]string{"reader": "reader"}),

@@ -6,38 +6,13 @@ import (
 	"time"
 
 	"latchkey/internal/api"
+	"latchkey/internal/doctor"
 	"latchkey/internal/problem"
 	"latchkey/internal/ui"
 )
 
 // DoctorFunc tests everything on this computer that an unlock needs.
-type DoctorFunc func(ctx context.Context) Report
-
-// Report is what the tests found.
-type Report struct {
-	Findings []Finding
-	Text     string // the whole report to copy, without anything secret
-}
-
-// Finding is the outcome of one test.
-type Finding struct {
-	Name   string // "Card reader"
-	Level  Level
-	Detail string
-	Next   string       // what to do, where something is wrong
-	Code   problem.Code // "" where nothing is wrong
-}
-
-// Level is how good or bad a finding is.
-type Level string
-
-// The levels.
-const (
-	LevelGood    Level = "good"
-	LevelWarning Level = "warning"
-	LevelBad     Level = "bad"
-	LevelUnknown Level = "not tested"
-)
+type DoctorFunc func(ctx context.Context) doctor.Report
 
 // doctorPatience is how long the page waits for the tests.
 const doctorPatience = 20 * time.Second
@@ -72,26 +47,26 @@ type findingPart struct {
 	Code         problem.Code
 }
 
-func finding(f Finding) findingPart {
+func finding(f doctor.Finding) findingPart {
 	tag := ui.Tag{Text: "Not tested", Colour: "grey"}
 	switch f.Level {
-	case LevelGood:
+	case doctor.LevelGood:
 		tag = ui.Tag{Text: "Good", Colour: "green"}
-	case LevelWarning:
+	case doctor.LevelWarning:
 		tag = ui.Tag{Text: "Check this", Colour: "yellow"}
-	case LevelBad:
+	case doctor.LevelBad:
 		tag = ui.Tag{Text: "Not working", Colour: "red"}
 	}
 	return findingPart{Tag: tag, Detail: f.Detail, Next: f.Next, Code: f.Code}
 }
 
-func verdict(r Report) string {
-	for _, level := range []Level{LevelBad, LevelWarning} {
+func verdict(r doctor.Report) string {
+	for _, level := range []doctor.Level{doctor.LevelBad, doctor.LevelWarning} {
 		for _, f := range r.Findings {
 			if f.Level != level {
 				continue
 			}
-			if level == LevelBad {
+			if level == doctor.LevelBad {
 				return "Something is not working. What to do is said beside it."
 			}
 			return "Smartcards can be unlocked on this computer, but something needs attention."

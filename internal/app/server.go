@@ -125,8 +125,8 @@ func form(r *http.Request) error {
 
 // leadTo sends the person to a page with a note for it, most often back to a
 // form with what is wrong with it.
-func (s *server) leadTo(w http.ResponseWriter, r *http.Request, path string, n note) {
-	http.Redirect(w, r, path+"?"+noteParameter+"="+s.memory.keep(n), http.StatusSeeOther)
+func (s *server) leadTo(w http.ResponseWriter, r *http.Request, page string, n note) {
+	http.Redirect(w, r, page+"?"+noteParameter+"="+s.memory.keep(n), http.StatusSeeOther)
 }
 
 // stopped shows what went wrong with a step, when no field of its form is at

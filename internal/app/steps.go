@@ -6,8 +6,8 @@ import (
 	"latchkey/internal/problem"
 )
 
-// paths are the pages of the steps.
-func (s Step) path() string {
+// path is the page of a step.
+func path(s Step) string {
 	switch s {
 	case StepMethod:
 		return "/method"
@@ -51,7 +51,7 @@ func (s *server) at(w http.ResponseWriter, r *http.Request, steps ...Step) (View
 			return v, true
 		}
 	}
-	to := v.Step.path()
+	to := path(v.Step)
 	switch v.Step {
 	case StepNone:
 		to += "?" + becauseParameter + "=none"

@@ -1,5 +1,5 @@
 // Package mailcatcher is a mail server that delivers nothing: it keeps what it
-// gets in memory and shows it on a page. For the demo and for tests, on
+// gets in memory. For the demo and for tests, on
 // loopback alone.
 package mailcatcher
 

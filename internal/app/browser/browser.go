@@ -162,3 +162,12 @@ func lookUp(names ...string) []string {
 	}
 	return found
 }
+
+// Name is the program that a window of our own would be opened with, "" where
+// there is none.
+func Name() string {
+	for _, path := range candidates() {
+		return filepath.Base(path)
+	}
+	return ""
+}

@@ -1,0 +1,137 @@
+// Package daemon puts the service together from its configuration and runs it.
+package daemon
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"latchkey/internal/api"
+	"latchkey/internal/config"
+	"latchkey/internal/deliver"
+	"latchkey/internal/directory"
+	"latchkey/internal/escrow"
+	"latchkey/internal/problem"
+	"latchkey/internal/seal"
+	"latchkey/internal/store"
+	"latchkey/internal/unlock"
+)
+
+// Init makes the data folder and the two key files. It never overwrites one:
+// problem.KeyExists. It gives the public key for applications to pin.
+func Init(c *config.Config) (ed25519.PublicKey, error) {
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", err)
+	}
+	if _, err := seal.Create(c.KeyPath()); err != nil {
+		return nil, err
+	}
+	signing, err := seal.CreateSigningKey(c.SigningKeyPath())
+	if err != nil {
+		return nil, err
+	}
+	return signing.Public().(ed25519.PublicKey), nil
+}
+
+// Base is what every command works with: database, keys and directory.
+type Base struct {
+	DB        *store.DB
+	Keys      *seal.Keyring
+	Directory *directory.Directory
+}
+
+// Open opens the database with the keys that belong to it. suffix names the
+// program in the audit trail, so that a long import holds no chain but its own.
+func Open(ctx context.Context, c *config.Config, log *slog.Logger, suffix string) (*Base, error) {
+	keys, err := seal.Load(c.KeyPath())
+	if err != nil {
+		return nil, err
+	}
+	node := c.Node
+	if node == "" {
+		if node, err = os.Hostname(); err != nil {
+			return nil, fmt.Errorf("name this node: %w", err)
+		}
+	}
+	db, err := store.Open(ctx, c.DatabaseURL(), store.Options{Node: node + suffix, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	b := &Base{DB: db, Keys: keys}
+	if err = db.Update(ctx, func(tx *store.Tx) error { return keys.Check(ctx, tx) }); err == nil {
+		b.Directory, err = directory.New(keys, directory.Options{EmailDomains: c.EmailDomains, CountryCode: c.CountryCode, Log: log})
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return b, nil
+}
+
+// unlocking is the heart with what it sends through.
+type unlocking struct {
+	sessions *unlock.Service
+	queue    *deliver.Queue
+}
+
+func (b *Base) unlocking(c *config.Config, log *slog.Logger) (unlocking, error) {
+	signing, err := seal.LoadSigningKey(c.SigningKeyPath())
+	if err != nil {
+		return unlocking{}, err
+	}
+	contact := api.Contact{Name: c.ContactName, Phone: c.ContactPhone, Email: c.ContactEmail, Hours: c.ContactHours}
+	mailer, err := deliver.NewMailer(deliver.MailerOptions{Host: c.SMTPHost, Port: c.SMTPPort, Security: c.SMTPSecurity,
+		Username: c.SMTPUsername, Password: c.SMTPPassword, CAFile: c.SMTPCAFile, Hello: c.SMTPHello, From: c.MailFrom,
+		ReplyTo: c.MailReplyTo, Dir: c.MailDir, Organisation: c.Organisation, Contact: contact})
+	if err != nil {
+		return unlocking{}, err
+	}
+	queue, err := deliver.NewQueue(b.DB, mailer, log)
+	if err != nil {
+		return unlocking{}, err
+	}
+	roots, err := pool(c.CardRoots)
+	if err != nil {
+		return unlocking{}, err
+	}
+	sessions := unlock.New(unlock.Parts{DB: b.DB, Directory: b.Directory, Escrow: escrow.New(b.Keys, signing, c.Name),
+		Keys: b.Keys, Sender: queue, SigningKey: signing.Public().(ed25519.PublicKey), Log: log},
+		unlock.Config{Name: c.Name, Organisation: c.Organisation, Contact: contact, Methods: methods(c),
+			PasscodeRules:  api.PasscodeRules{MinLength: c.PasscodeMin, MaxLength: c.PasscodeMax, DigitsOnly: c.PasscodeDigitsOnly},
+			MinApplication: c.MinApplication, UpdateURL: c.UpdateURL, AllowUnproven: c.AllowUnproven, Roots: roots,
+			Limits: unlock.Limits{Session: c.SessionTime, WrongCodes: c.WrongCodes, SendsPerCard: c.SendsPerCard,
+				SendsPerAddress: c.SendsPerAddress, SendsPerNetwork: c.SendsPerNetwork, SendsTotal: c.SendsTotal,
+				WrongCodesDaily: c.WrongCodesDaily, HolderFailures: c.HolderFailures,
+				StartsPerNetwork: c.StartsPerNetwork, StartsTotal: c.StartsTotal}})
+	return unlocking{sessions, queue}, nil
+}
+
+// methods are the organisation's ways to prove who you are. Text messages and
+// faces are listed with their notice: they cannot be used yet.
+func methods(c *config.Config) []api.MethodStatus {
+	email := api.MethodStatus{Method: api.MethodEmail, Available: c.EmailEnabled, Notice: c.EmailNotice}
+	if c.SMTPHost == "" && c.MailDir == "" {
+		email.Available, email.Notice = false, "Security codes by email are not set up yet."
+	}
+	return []api.MethodStatus{email,
+		{Method: api.MethodSMS, Notice: c.SMSNotice},
+		{Method: api.MethodFace, Notice: c.FaceNotice}}
+}
+
+func pool(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, problem.Wrap(problem.ConfigInvalid, fmt.Errorf("issuers of cards: %w", err))
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, problem.Wrap(problem.ConfigInvalid, fmt.Errorf("%s holds no certificate", path))
+	}
+	return roots, nil
+}
