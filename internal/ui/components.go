@@ -120,13 +120,6 @@ type InsetText struct {
 	HTML template.HTML
 }
 
-// WarningCallout is text that must not be missed.
-type WarningCallout struct {
-	Heading string
-	Text    string
-	HTML    template.HTML
-}
-
 // Details is text that opens on demand; as an Expander it has a frame.
 type Details struct {
 	Summary  string

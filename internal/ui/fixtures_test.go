@@ -91,7 +91,6 @@ func TestFixtures(t *testing.T) {
 		{"radios", 14, simple(radios)},
 		{"error-summary", 5, simple(errorSummary)},
 		{"inset-text", 2, simple(insetText)},
-		{"warning-callout", 3, simple(warningCallout)},
 		{"details", 7, simple(details)},
 		{"summary-list", 3, simple(summaryList)},
 		{"tag", 12, simple(tag)},
@@ -269,18 +268,6 @@ type bodyOptions struct{ Text, HTML string }
 
 func insetText(o bodyOptions) (any, error) {
 	return ui.InsetText{Text: o.Text, HTML: template.HTML(o.HTML)}, nil
-}
-
-type headedOptions struct {
-	Heading    text
-	Text, HTML string
-}
-
-func warningCallout(o headedOptions) (any, error) {
-	if o.Heading == "" {
-		return nil, errors.New("our callouts have a heading")
-	}
-	return ui.WarningCallout{Heading: string(o.Heading), Text: o.Text, HTML: template.HTML(o.HTML)}, nil
 }
 
 type detailsOptions struct {

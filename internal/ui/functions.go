@@ -30,9 +30,6 @@ func functions(set *template.Template) template.FuncMap {
 		"secondaryButton": func(text string) Button {
 			return Button{Text: text, Variant: "secondary", PreventDoubleClick: true}
 		},
-		"warning": func(heading, text string) WarningCallout {
-			return WarningCallout{Heading: heading, Text: text}
-		},
 		"panel": func(heading, text string) Panel { return Panel{Heading: heading, Text: text} },
 	}
 }

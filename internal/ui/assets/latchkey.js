@@ -57,12 +57,13 @@ function watch(what) {
   let lost;
   events.addEventListener("open", () => {
     clearTimeout(lost);
+    lost = undefined;
     const notice = document.getElementById("lost");
     if (notice) notice.remove();
   });
   events.addEventListener("error", () => {
-    clearTimeout(lost);
-    lost = setTimeout(showLost, 4000);
+    // The browser tries again every few seconds, and fails each time.
+    lost ??= setTimeout(showLost, 4000);
   });
   // A page on its way out loses its connection too.
   addEventListener("pagehide", () => {
