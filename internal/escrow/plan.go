@@ -57,14 +57,14 @@ func plan(have pair, pendingFirst bool, done []store.Release) (p planned, ok boo
 	case last.Outcome == string(api.OutcomeRefused):
 		for _, k := range []*store.Key{have.current, have.pending} {
 			if k != nil && !refused(k.ID, done) {
-				return unblockWith(have, k), true
+				// A try is spent: the key stays as it is until the card has
+				// its tries back, so that a fault in between leaves no doubt.
+				return planned{action: api.ActionUnblock, key: k}, true
 			}
 		}
-	case last.Outcome == string(api.OutcomeUnlocked) && last.Proven && last.NextID == "" &&
-		last.KeyID == have.current.ID && have.pending == nil:
-		// The card held what was the pending key: it is current now, and the
-		// card gets a key that nobody has seen.
-		return planned{action: api.ActionRotate, key: have.current, rotates: true}, true
+	case last.Outcome == string(api.OutcomeUnlocked) && last.Proven && last.NextID == "" && last.KeyID == have.current.ID:
+		// The card has signed that it holds what is the current key now.
+		return planned{action: api.ActionRotate, key: have.current, next: have.pending, rotates: true}, true
 	}
 	return planned{}, false
 }

@@ -1,0 +1,269 @@
+// Package unlocktest is a whole service for tests: real database, real heart,
+// real HTTP edge on loopback, cards in software. Messages are not sent but
+// kept, after the same decision that the queue's worker makes.
+package unlocktest
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey/internal/api"
+	"latchkey/internal/card/emulator"
+	"latchkey/internal/deliver"
+	"latchkey/internal/directory"
+	"latchkey/internal/escrow"
+	"latchkey/internal/seal"
+	"latchkey/internal/service"
+	"latchkey/internal/store"
+	"latchkey/internal/unlock"
+)
+
+// Email is the address of the holder of every card that is enrolled.
+const Email = "sam.taylor@example.org"
+
+// Installation is a service.
+type Installation struct {
+	DB       *store.DB
+	Keys     *seal.Keyring
+	Dir      *directory.Directory
+	Escrow   *escrow.Escrow
+	Sessions *unlock.Service
+	Client   *api.Client
+	Pins     *api.Pins
+	Log      *strings.Builder // what the service has logged
+
+	clock
+	outbox
+	holders int
+}
+
+// Options of New.
+type Options struct {
+	Database string // "" is a fresh SQLite
+	Config   func(*unlock.Config)
+	Clock    bool // a clock that tests set; else the database's own
+}
+
+// New makes a service with no cards.
+func New(t testing.TB, o Options) *Installation {
+	t.Helper()
+	x := &Installation{Log: &strings.Builder{}}
+	folder := t.TempDir()
+	if o.Database == "" {
+		o.Database = filepath.Join(folder, "test.db")
+	}
+	var err error
+	so := store.Options{Node: "test"}
+	if o.Clock {
+		x.at = time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC)
+		so.Clock = x.Now
+	}
+	x.DB, err = store.Open(t.Context(), o.Database, so)
+	check(t, err)
+	t.Cleanup(func() { check(t, x.DB.Close()) })
+	x.Keys, err = seal.Create(filepath.Join(folder, "kek.key"))
+	check(t, err)
+	signing, err := seal.CreateSigningKey(filepath.Join(folder, "service.key"))
+	check(t, err)
+	x.Dir, err = directory.New(x.Keys, directory.Options{})
+	check(t, err)
+	config := unlock.Config{Name: "test", Organisation: "St Example's", AllowUnproven: true,
+		Contact: api.Contact{Name: "Registration Authority"},
+		Methods: []api.MethodStatus{{Method: api.MethodEmail, Available: true}, {Method: api.MethodSMS, Notice: "Not yet."},
+			{Method: api.MethodFace, Notice: "Not yet."}},
+		PasscodeRules: api.PasscodeRules{MinLength: 6, MaxLength: 8, DigitsOnly: true},
+		Limits:        unlock.Limits{StartsPerNetwork: 1e6, StartsTotal: 1e6, SendsPerCard: 1e6, SendsPerAddress: 1e6, SendsPerNetwork: 1e6, SendsTotal: 1e6}}
+	if o.Config != nil {
+		o.Config(&config)
+	}
+	log := slog.New(slog.NewTextHandler(&locked{b: x.Log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	x.Escrow = escrow.New(x.Keys, signing, config.Name)
+	x.Sessions = unlock.New(unlock.Parts{DB: x.DB, Directory: x.Dir, Escrow: x.Escrow, Keys: x.Keys, Sender: x,
+		SigningKey: signing.Public().(ed25519.PublicKey), Log: log}, config)
+	server := httptest.NewServer(service.New(x.Sessions, log).Handler())
+	t.Cleanup(server.Close)
+	x.Client, err = api.NewClient(server.URL, nil)
+	check(t, err)
+	x.Pins, err = api.NewPins("", filepath.Join(folder, "known_services"))
+	check(t, err)
+	return x
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+type locked struct {
+	mu sync.Mutex
+	b  *strings.Builder
+}
+
+func (l *locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// clock is a clock that tests set.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+// Now is the time by the test's clock.
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+// Advance moves the clock on.
+func (c *clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+// Enrol imports a holder of their own for a card.
+func (x *Installation) Enrol(t testing.TB, c *emulator.Card) {
+	t.Helper()
+	x.enrol(t, c.State())
+}
+
+// EnrolBare does the same without the card's certificates: nothing that the
+// card signs can be proven.
+func (x *Installation) EnrolBare(t testing.TB, c *emulator.Card) {
+	t.Helper()
+	s := c.State()
+	s.Keys = nil
+	x.enrol(t, s)
+}
+
+func (x *Installation) enrol(t testing.TB, s emulator.State) {
+	t.Helper()
+	x.holders++
+	staff := fmt.Sprint(1000 + x.holders)
+	x.Import(t, "staff_number,name,email\n"+staff+",Sam Taylor,"+Email+"\n", "")
+	cards, err := s.ExportCSV(staff, true)
+	check(t, err)
+	x.Import(t, "", cards)
+}
+
+// Import imports files of holders and cards; "" is none.
+func (x *Installation) Import(t testing.TB, holders, cards string) {
+	t.Helper()
+	bad := func(l directory.BadLine) { t.Errorf("line %d: %s", l.Line, l.Problem.What()) }
+	if holders != "" {
+		_, err := x.Dir.ImportCardholders(t.Context(), x.DB, strings.NewReader(holders), directory.ImportOptions{Bad: bad})
+		check(t, err)
+	}
+	if cards != "" {
+		_, err := x.Dir.ImportCards(t.Context(), x.DB, strings.NewReader(cards), directory.ImportOptions{Bad: bad})
+		check(t, err)
+	}
+}
+
+// outbox keeps what would be sent.
+type outbox struct {
+	mu      sync.Mutex
+	codes   []deliver.CodeJob
+	notices []deliver.Notice
+}
+
+// SendCode implements unlock.Sender.
+func (o *outbox) SendCode(_ context.Context, _ *store.Tx, job deliver.CodeJob) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.codes = append(o.codes, job)
+	return nil
+}
+
+// Notify implements unlock.Sender.
+func (o *outbox) Notify(_ context.Context, _ *store.Tx, n deliver.Notice) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.notices = append(o.notices, n)
+	return nil
+}
+
+// Notices are the events that holders were told of, in order.
+func (x *Installation) Notices() []string {
+	x.outbox.mu.Lock()
+	defer x.outbox.mu.Unlock()
+	var out []string
+	for _, n := range x.notices {
+		out = append(out, n.Event)
+	}
+	return out
+}
+
+// Jobs is how many codes were queued.
+func (x *Installation) Jobs() int {
+	x.outbox.mu.Lock()
+	defer x.outbox.mu.Unlock()
+	return len(x.codes)
+}
+
+// Code is the newest code as it arrives at the holder, "" where the worker
+// decides to send nothing.
+func (x *Installation) Code(t testing.TB) string {
+	t.Helper()
+	x.outbox.mu.Lock()
+	if len(x.codes) == 0 {
+		x.outbox.mu.Unlock()
+		return ""
+	}
+	job := x.codes[len(x.codes)-1]
+	x.outbox.mu.Unlock()
+	code := ""
+	check(t, x.DB.View(t.Context(), func(tx *store.Tx) error {
+		mail, send, err := x.Sessions.ResolveCode(t.Context(), tx, job)
+		if send {
+			code = mail.Code
+		}
+		return err
+	}))
+	return code
+}
+
+// Card is what the database knows of a card.
+func (x *Installation) Card(t testing.TB, c *emulator.Card) store.Card {
+	t.Helper()
+	var out store.Card
+	check(t, x.DB.View(t.Context(), func(tx *store.Tx) (err error) {
+		out, err = tx.CardByIdentifier(t.Context(), "piv", c.State().GUID)
+		return err
+	}))
+	return out
+}
+
+// Candidates are the unlocking keys that the escrow holds for a card, the
+// current one first.
+func (x *Installation) Candidates(t testing.TB, c *emulator.Card) []string {
+	t.Helper()
+	id := x.Card(t, c).ID
+	var out []string
+	check(t, x.DB.View(t.Context(), func(tx *store.Tx) error {
+		keys, err := tx.CardKeys(t.Context(), id)
+		for _, k := range keys {
+			raw, err := x.Keys.Open(seal.KindCardKey, seal.CardKeyRow(k.ID, k.CardID, k.Kind), k.Sealed)
+			if err != nil {
+				return err
+			}
+			out = append(out, string(raw))
+		}
+		return err
+	}))
+	return out
+}
