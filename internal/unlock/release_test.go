@@ -24,7 +24,7 @@ func TestReleaseOnlyToAVerifiedSessionOfThisCard(t *testing.T) {
 		}{
 			"started":           {visit, nil, problem.SessionState},
 			"identified":        {identified, nil, problem.SessionState},
-			"swapped card":      {verified, func(v *visitor, r *api.ReleaseRequest) { v.card = other.State(); *r = v.releaseRequest(1) }, problem.CardSwapped},
+			"swapped card":      {verified, func(v *visitor, r *api.ReleaseRequest) { v.card = other.State(); *r = v.releaseRequest(1) }, problem.ReleaseMismatch},
 			"other card's sign": {verified, func(v *visitor, r *api.ReleaseRequest) { v.card.Keys = other.State().Keys; *r = v.releaseRequest(1) }, problem.ProofWrong},
 			"no proof":          {verified, func(_ *visitor, r *api.ReleaseRequest) { r.Signature = nil }, problem.ProofWrong},
 			"first proof again": {verified, func(v *visitor, r *api.ReleaseRequest) { r.Signature = v.proof("9E", v.nonce).Signature }, problem.ProofWrong},
@@ -100,7 +100,7 @@ func TestTamperedSession(t *testing.T) {
 }
 
 // TestReports goes through what may come after a release: true, forged, late,
-// doubled and unproven reports. held: what the escrow then takes for current.
+// doubled and unproven reports.
 func TestReports(t *testing.T) {
 	unlocked := api.Report{Step: 1, Epoch: 1, Outcome: api.OutcomeUnlocked, Holds: api.HoldsNext}
 	for name, test := range map[string]struct {
@@ -166,19 +166,18 @@ func TestReports(t *testing.T) {
 		}, "", api.Reported{State: api.StateFailed, Proven: true}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			on(t, func(t *testing.T, database string) {
-				x, c := enrolled(t, unlocktest.Options{Clock: true, Database: database})
-				v := verified(t, x, c)
-				_, _, err := v.release(1)
-				v.must(err)
-				got, err := test.send(v)
-				if problem.CodeOf(err) != test.code || err == nil && got != test.want {
-					t.Errorf("%+v %v, want %+v %s", got, err, test.want, test.code)
-				}
-				if keys := x.Candidates(t, c); len(keys) != test.keys {
-					t.Errorf("%d candidates, want %d", len(keys), test.keys)
-				}
-			})
+			t.Parallel()
+			x, c := enrolled(t, unlocktest.Options{Clock: true})
+			v := verified(t, x, c)
+			_, _, err := v.release(1)
+			v.must(err)
+			got, err := test.send(v)
+			if problem.CodeOf(err) != test.code || err == nil && got != test.want {
+				t.Errorf("%+v %v, want %+v %s", got, err, test.want, test.code)
+			}
+			if keys := x.Candidates(t, c); len(keys) != test.keys {
+				t.Errorf("%d candidates, want %d", len(keys), test.keys)
+			}
 		})
 	}
 }
