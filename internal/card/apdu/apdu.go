@@ -86,7 +86,9 @@ func Send(ctx context.Context, t Transmitter, c Command) (Response, error) {
 func exchange(ctx context.Context, t Transmitter, command []byte) (Response, error) {
 	r, err := transmit(ctx, t, command)
 	if err == nil && r.SW>>8 == 0x6C {
-		r, err = transmit(ctx, t, withLe(command, byte(r.SW)))
+		again := withLe(command, byte(r.SW))
+		r, err = transmit(ctx, t, again)
+		clear(again) // like the command itself
 	}
 	if err != nil {
 		return Response{}, err

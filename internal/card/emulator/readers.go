@@ -18,12 +18,15 @@ type Readers struct {
 	order   []string
 	slots   map[string]*slot
 	changed chan struct{} // closed at each change
+
+	// Kept also for readers that were unplugged.
+	insertions map[string]int
+	generation int // counts cards put in or taken out, of all readers
 }
 
 // slot is one reader.
 type slot struct {
 	card       *Card
-	insertions int
 	generation int   // of the card in it: a card that left is gone for its connections
 	resets     int   // resets of the card since it was put in
 	holder     *conn // whose transaction it is
@@ -33,7 +36,7 @@ var _ card.Readers = (*Readers)(nil)
 
 // NewReaders makes empty readers.
 func NewReaders(names ...string) *Readers {
-	r := &Readers{slots: map[string]*slot{}, changed: make(chan struct{})}
+	r := &Readers{slots: map[string]*slot{}, changed: make(chan struct{}), insertions: map[string]int{}}
 	for _, n := range names {
 		r.order = append(r.order, n)
 		r.slots[n] = &slot{}
@@ -63,9 +66,9 @@ func (r *Readers) Insert(reader string, c *Card) {
 			s = &slot{}
 			r.order, r.slots[reader] = append(r.order, reader), s
 		}
-		s.card, s.holder = c, nil
-		s.insertions++
-		s.generation++
+		r.generation++
+		r.insertions[reader]++
+		s.card, s.holder, s.generation = c, nil, r.generation
 	})
 }
 
@@ -73,14 +76,14 @@ func (r *Readers) Insert(reader string, c *Card) {
 func (r *Readers) Remove(reader string) {
 	r.change(func() {
 		if s := r.slots[reader]; s != nil {
-			s.remove()
+			r.remove(s)
 		}
 	})
 }
 
-func (s *slot) remove() {
-	s.card, s.holder = nil, nil
-	s.generation++
+func (r *Readers) remove(s *slot) {
+	r.generation++
+	s.card, s.holder, s.generation = nil, nil, r.generation
 }
 
 // Unplug takes a reader away.
@@ -133,7 +136,7 @@ func (r *Readers) snapshot() card.Snapshot {
 	var out card.Snapshot
 	for _, name := range r.order {
 		s := r.slots[name]
-		reader := card.Reader{Name: name, Insertions: s.insertions}
+		reader := card.Reader{Name: name, Insertions: r.insertions[name]}
 		if s.card != nil {
 			reader.Presence, reader.ATR = card.Present, s.card.ATR()
 		}
@@ -200,7 +203,7 @@ func (c *conn) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	if errors.Is(err, ErrTorn) {
 		c.readers.change(func() {
 			if s := c.readers.slots[c.reader]; s != nil && s.generation == c.generation {
-				s.remove()
+				c.readers.remove(s)
 			}
 		})
 		return nil, fmt.Errorf("%w: %w", card.ErrRemoved, err)
@@ -242,9 +245,10 @@ func (c *conn) End(d card.Disposition) error {
 	if err != nil {
 		return err
 	}
-	if s.holder == c {
-		s.holder = nil
+	if s.holder != c {
+		return nil // no transaction to end
 	}
+	s.holder = nil
 	if d == card.ResetCard {
 		c.card.Reset()
 		s.resets++

@@ -16,12 +16,13 @@ const (
 	slotCardAuth   = 0x9E
 )
 
-// refused is the status word for a wrong PIN or PUK.
+// refused is the status word for a wrong PIN or PUK. It has room for 15 tries:
+// a card that has more says 15.
 func refused(left int) uint16 {
 	if left == 0 {
 		return swBlocked
 	}
-	return 0x63C0 | uint16(left)
+	return 0x63C0 | uint16(min(left, 15))
 }
 
 // padded is a PIN or PUK as it crosses the interface.

@@ -169,8 +169,11 @@ func LoadState(path string) (State, error) {
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return s, fmt.Errorf("card state %s: %w", path, err)
 	}
-	if !validReference(s.PIN) || !validReference(s.PUK) || len(s.GUID) != 32 {
+	if guid, err := hex.DecodeString(s.GUID); err != nil || len(guid) != 16 || !validReference(s.PIN) || !validReference(s.PUK) {
 		return s, fmt.Errorf("card state %s: PIN, PUK or GUID is not valid", path)
+	}
+	if s.PINTries < 0 || s.PUKTries < 0 {
+		return s, fmt.Errorf("card state %s: a try counter is below zero", path)
 	}
 	return s, nil
 }

@@ -46,7 +46,8 @@ func (c *conn) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 }
 
 // Begin waits in the service's own call, which nothing can interrupt: where
-// ctx ends first, the transaction is ended as soon as it begins.
+// ctx ends first, the next Begin takes that call up, and Close ends the
+// transaction as soon as it begins.
 func (c *conn) Begin(ctx context.Context) error {
 	if c.pending == nil {
 		c.pending = make(chan code, 1)

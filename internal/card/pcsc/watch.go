@@ -57,6 +57,7 @@ type watcher struct {
 	counts  map[string]int    // insertions
 	seen    map[string]uint32 // last event state
 	blind   bool              // the service does not know plugAndPlay
+	unknown bool              // the last wait ended with a reader that is not known
 }
 
 func (w *watcher) run(ctx context.Context) {
@@ -154,12 +155,21 @@ func (w *watcher) wait(ctx context.Context, lib winscard, handle uintptr, states
 		}
 		switch rv := lib.statusChange(handle, timeout, states); rv {
 		case success:
+			w.unknown = false
 		case eTimeout, eReaderUnavailable, eCancelled:
 			return nil
 		case eUnknownReader:
-			if readers == 0 {
-				w.blind = true
+			// A reader went just now, or plugAndPlay is what is not known: the
+			// second time it is the latter.
+			again := w.unknown
+			w.unknown = true
+			if readers > 0 && !again {
+				return nil
 			}
+			if w.blind { // a listed reader stays unknown: do not spin
+				return pause(ctx, relistBlind*time.Millisecond)
+			}
+			w.blind = true
 			return nil
 		default:
 			return rv.fault()

@@ -47,7 +47,7 @@ func (c *Card) certificate(ctx context.Context, tag uint32) ([]byte, error) {
 }
 
 // ParseCertificate reads a certificate object (SP 800-73-4 part 1 appendix A,
-// tag 70; tag 71 bit 0 says gzip) and returns it uncompressed.
+// tag 70; tag 71 bit 0 says gzip, bit 7 on cards older than SP 800-73-3) and returns it uncompressed.
 func ParseCertificate(object []byte) ([]byte, error) {
 	list, err := apdu.ParseTLV(object)
 	if err != nil {
@@ -58,7 +58,7 @@ func ParseCertificate(object []byte) ([]byte, error) {
 		return nil, errNoObject
 	}
 	info, _ := apdu.Find(list, 0x71)
-	if len(info) != 1 || info[0]&1 == 0 {
+	if len(info) != 1 || info[0]&0x81 == 0 {
 		return der, nil
 	}
 	z, err := gzip.NewReader(bytes.NewReader(der))
