@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"time"
+	"unicode"
 
 	"latchkey/internal/api"
 	"latchkey/internal/card"
@@ -54,7 +55,8 @@ type Service interface {
 // Doctor tests a computer.
 type Doctor struct {
 	Readers     card.Readers
-	Service     Service // nil: none is set
+	Service     Service // nil: none can be used
+	Unset       error   // why; nil: none is set
 	Pins        *api.Pins
 	Workstation string
 	Application string
@@ -132,7 +134,7 @@ func (d *Doctor) readers(ctx context.Context) []Finding {
 		if d.Reader != "" && r.Name != d.Reader {
 			continue
 		}
-		names = append(names, r.Name)
+		names = append(names, plain(r.Name))
 		if r.Presence != card.Empty {
 			with = append(with, r)
 		}
@@ -148,6 +150,16 @@ func (d *Doctor) readers(ctx context.Context) []Finding {
 		found = append(found, d.card(ctx, r)...)
 	}
 	return found
+}
+
+// plain keeps a name, which comes from outside, to its own place in a report.
+func plain(name string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, name)
 }
 
 // card tests one card. It spends no try.
@@ -235,7 +247,11 @@ func (d *Doctor) service(ctx context.Context) []Finding {
 	defer cancel()
 	const service, safe, clock = "Latchkey service", "Safe connection", "Clock"
 	if d.Service == nil {
-		return []Finding{bad(service, problem.New(problem.ServiceUnset)), unknown(safe, untested), unknown(clock, untested)}
+		why := d.Unset
+		if why == nil {
+			why = problem.New(problem.ServiceUnset)
+		}
+		return []Finding{bad(service, why), unknown(safe, untested), unknown(clock, untested)}
 	}
 	info, err := d.Service.Service(ctx)
 	if err != nil {

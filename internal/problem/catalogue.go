@@ -125,6 +125,9 @@ const (
 	PageTooLarge Code = "LK-8005"
 )
 
+// InputEnded is the code of the application in a terminal.
+const InputEnded Code = "LK-8101"
+
 // Lookup finds a code in the catalogue.
 func Lookup(c Code) (Entry, bool) {
 	for _, e := range Catalogue() {

@@ -132,5 +132,6 @@ func pages() []Entry {
 		{PagePeer, http.StatusForbidden, "This page belongs to another person", "The page was opened from another account on this computer.", "Open Latchkey from your own account."},
 		{PageOrigin, http.StatusForbidden, "The request came from another page", "Another web page tried to use Latchkey.", "Close the other page. Nothing was changed."},
 		{PageTooLarge, http.StatusRequestEntityTooLarge, "That is too long", "More was sent than is ever needed.", "Check what you typed and try again."},
+		{InputEnded, 0, "An answer is missing", "The input ended before every question was answered.", "Start again and answer every question. A script gives one answer a line."},
 	}
 }

@@ -8,11 +8,13 @@
 package problem
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 )
 
 // Code is a stable code, "LK-" and four digits. It never changes its meaning.
@@ -118,18 +120,26 @@ func (p *Problem) MarshalJSON() ([]byte, error) {
 }
 
 // Decode reads an RFC 9457 document of the service. A code that this program
-// does not know keeps the service's words.
+// does not know keeps the service's words; a body without a code of ours comes
+// from something else and is ServiceAnswer.
 func Decode(status int, body []byte) *Problem {
 	var w wire
-	if err := json.Unmarshal(body, &w); err != nil || w.Code == "" {
+	if err := json.Unmarshal(body, &w); err != nil || !ours(w.Code) {
 		return Wrap(ServiceAnswer, fmt.Errorf("status %d without a problem document", status))
 	}
 	e, ok := Lookup(w.Code)
 	if !ok {
-		e = Entry{Code: w.Code, Title: w.Title, Detail: w.Detail, Next: w.Next}
+		e, _ = Lookup(ServiceAnswer) // for what the service does not say
+		e = Entry{Code: w.Code, Title: cmp.Or(w.Title, e.Title), Detail: cmp.Or(w.Detail, e.Detail), Next: cmp.Or(w.Next, e.Next)}
 	}
 	e.Status = status
 	return &Problem{Entry: e, Detail: w.Detail, TriesLeft: w.TriesLeft, SecondsLeft: w.SecondsLeft, RetryAfter: w.RetryAfter}
+}
+
+// ours says whether a code has the form of ours.
+func ours(c Code) bool {
+	digits, ok := strings.CutPrefix(string(c), "LK-")
+	return ok && len(digits) == 4 && strings.Trim(digits, "0123456789") == ""
 }
 
 // Write answers an HTTP request with err as a problem document. What nobody
@@ -149,6 +159,8 @@ func Write(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) 
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	body, _ := p.MarshalJSON() // no member of wire can fail
-	_, _ = w.Write(body)       // the client may be gone
+	shown := *p
+	shown.Status = status
+	body, _ := shown.MarshalJSON() // no member of wire can fail
+	_, _ = w.Write(body)           // the client may be gone
 }

@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/term"
 
@@ -53,38 +55,92 @@ func New(e Engine, in io.Reader, out io.Writer) *Terminal {
 // pipePatience is how long a script waits for a card.
 const pipePatience = 15 * time.Second
 
-func (t *Terminal) say(format string, args ...any) { fmt.Fprintf(t.out, format+"\n", args...) }
+func (t *Terminal) say(format string, args ...any) {
+	fmt.Fprintln(t.out, plain(fmt.Sprintf(format, args...)))
+}
 
-// ask asks for a line. The end of the input is an error.
-func (t *Terminal) ask(prompt string) (string, error) {
+// plain takes out what a terminal would act on: a reader's name comes from
+// outside.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}
+
+// ask asks for a line. The end of the input is problem.InputEnded.
+func (t *Terminal) ask(ctx context.Context, prompt string) (string, error) {
 	fmt.Fprintf(t.out, "%s: ", prompt)
-	line, err := t.in.ReadString('\n')
+	line, err := answer(ctx, func() (string, error) { return t.in.ReadString('\n') })
 	if t.tty == nil {
 		fmt.Fprintln(t.out)
 	}
 	if err != nil && (line == "" || !errors.Is(err, io.EOF)) {
-		return "", fmt.Errorf("read an answer: %w", err)
+		return "", unanswered(err)
 	}
 	return strings.TrimRight(line, "\r\n"), nil
 }
 
 // askSecret asks for a passcode without showing it.
-func (t *Terminal) askSecret(prompt string) (string, error) {
+func (t *Terminal) askSecret(ctx context.Context, prompt string) (string, error) {
 	if t.tty == nil {
-		return t.ask(prompt)
+		return t.ask(ctx, prompt)
+	}
+	fd := int(t.tty.Fd())
+	echo, err := term.GetState(fd)
+	if err != nil {
+		return "", unanswered(err)
 	}
 	fmt.Fprintf(t.out, "%s: ", prompt)
-	raw, err := term.ReadPassword(int(t.tty.Fd()))
+	secret, err := answer(ctx, func() (string, error) {
+		raw, err := term.ReadPassword(fd)
+		return string(raw), err
+	})
 	fmt.Fprintln(t.out)
-	if err != nil {
-		return "", fmt.Errorf("read an answer: %w", err)
+	if ctx.Err() != nil { // it is still being read, and not shown
+		err = errors.Join(err, term.Restore(fd, echo))
 	}
-	return string(raw), nil
+	if err != nil {
+		return "", unanswered(err)
+	}
+	return secret, nil
 }
 
-// complain says what is wrong with an answer and how many tries are left.
+// answer waits for an answer, or for the end of ctx: somebody has pressed
+// Ctrl-C. What is typed after that is lost, with the program.
+func answer(ctx context.Context, read func() (string, error)) (string, error) {
+	type answer struct {
+		text string
+		err  error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		text, err := read()
+		done <- answer{text, err}
+	}()
+	select {
+	case a := <-done:
+		return a.text, a.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+func unanswered(err error) error {
+	err = fmt.Errorf("read an answer: %w", err)
+	if errors.Is(err, io.EOF) {
+		return problem.Wrap(problem.InputEnded, err)
+	}
+	return err
+}
+
+// complain says what is wrong with an answer, what to do, and how many tries
+// are left.
 func (t *Terminal) complain(p *problem.Problem) {
 	t.say("%s %s. %s", p.Code, p.Title, p.What())
+	t.say("%s", p.Next)
 	if p.TriesLeft != nil {
 		t.say("Tries left: %d.", *p.TriesLeft)
 	}
@@ -112,6 +168,9 @@ func (t *Terminal) card(ctx context.Context, fits func(journey.Card) error) (str
 			}
 			return "", last
 		case status, ok := <-statuses:
+			if ctx.Err() != nil {
+				return "", ctx.Err()
+			}
 			if !ok {
 				return "", problem.New(problem.NoReaderService)
 			}
@@ -192,7 +251,7 @@ func Status(ctx context.Context, e Engine, out io.Writer, asJSON bool) error {
 		} else if c.TriesLeft != nil && c.State == journey.CardNotLocked {
 			words += fmt.Sprintf(", %d tries of the passcode left", *c.TriesLeft)
 		}
-		fmt.Fprintf(out, "%s: %s %s\n", c.Reader, c.Model, words)
+		fmt.Fprintln(out, plain(strings.Join(slices.DeleteFunc([]string{c.Reader + ":", c.Model, words}, func(s string) bool { return s == "" }), " ")))
 	}
 	return nil
 }

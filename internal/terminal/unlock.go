@@ -71,7 +71,7 @@ func (t *Terminal) emailAvailable() error {
 func (t *Terminal) sendCode(ctx context.Context, email string) (err error) {
 	for {
 		if email == "" {
-			if email, err = t.ask("Email address"); err != nil {
+			if email, err = t.ask(ctx, "Email address"); err != nil {
 				return err
 			}
 		}
@@ -99,12 +99,15 @@ func asProblem(err error) *problem.Problem {
 
 func (t *Terminal) enterCode(ctx context.Context) error {
 	for {
-		code, err := t.ask("Security code (r to send another)")
+		code, err := t.ask(ctx, "Security code (r to send another)")
 		if err != nil {
 			return err
 		}
 		if strings.EqualFold(strings.TrimSpace(code), "r") {
-			if err := t.sendCode(ctx, t.engine.View().Address); err != nil {
+			err := t.sendCode(ctx, t.engine.View().Address)
+			if p := asProblem(err); p != nil && p.Code == problem.SendLimit {
+				t.complain(p) // the newest code is still good
+			} else if err != nil {
 				return err
 			}
 			continue
@@ -126,7 +129,7 @@ func (t *Terminal) enterCode(ctx context.Context) error {
 func (t *Terminal) enterPasscode(ctx context.Context) error {
 	t.say("Choose a new passcode. A passcode %s.", strings.Join(t.engine.Rules(), " and "))
 	for {
-		fresh, err := t.askTwice()
+		fresh, err := t.askTwice(ctx)
 		if err != nil {
 			return err
 		}
@@ -146,12 +149,12 @@ func (t *Terminal) enterPasscode(ctx context.Context) error {
 }
 
 // askTwice gives "" where the two answers differ or are empty.
-func (t *Terminal) askTwice() (string, error) {
-	first, err := t.askSecret("New passcode")
+func (t *Terminal) askTwice(ctx context.Context) (string, error) {
+	first, err := t.askSecret(ctx, "New passcode")
 	if err != nil {
 		return "", err
 	}
-	second, err := t.askSecret("New passcode again")
+	second, err := t.askSecret(ctx, "New passcode again")
 	switch {
 	case err != nil:
 		return "", err
@@ -212,11 +215,11 @@ func (t *Terminal) Change(ctx context.Context) error {
 	}
 	t.say("A new passcode %s.", strings.Join(t.engine.Rules(), " and "))
 	for {
-		old, err := t.askSecret("Passcode that you have now")
+		old, err := t.askSecret(ctx, "Passcode that you have now")
 		if err != nil {
 			return err
 		}
-		fresh, err := t.askTwice()
+		fresh, err := t.askTwice(ctx)
 		if err != nil {
 			return err
 		}
