@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -80,6 +81,10 @@ func run(ctx context.Context, args []string, e environment) int {
 	command.BindTo(ctx, (*context.Context)(nil))
 	err = command.Run(w)
 	w.close(ctx)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		fmt.Fprintln(e.err, "latchkey: stopped. If your smartcard is still locked, start again.")
+		return 1
+	}
 	if err != nil {
 		return fail(e, err, w.contact())
 	}
@@ -172,6 +177,7 @@ func (w *workstation) doctor() *doctor.Doctor {
 	if w.client != nil {
 		d.Service = w.client
 	}
+	d.Unset = w.unset
 	return d
 }
 
@@ -231,8 +237,12 @@ func (c doctorCommand) Run(ctx context.Context, w *workstation) error {
 	}
 	fmt.Fprint(w.out, report.Text)
 	for _, f := range report.Findings {
+		name := f.Name
+		if f.Code != "" {
+			name += fmt.Sprintf(" (%s)", f.Code)
+		}
 		if f.Next != "" {
-			fmt.Fprintf(w.out, "\n%s (%s)\n  %s\n", f.Name, f.Code, f.Next)
+			fmt.Fprintf(w.out, "\n%s\n  %s\n", name, f.Next)
 		}
 	}
 	return nil

@@ -146,7 +146,11 @@ func (auditExport) Run(ctx context.Context, s shared) (err error) {
 
 // summary says in a line what an import came to.
 func summary(r directory.ImportResult, dryRun bool) string {
-	text := fmt.Sprintf("%d lines: %d added, %d changed, %d as they were, %d bad.", r.Lines, r.Added, r.Changed, r.Unchanged, r.Bad)
+	lines := "lines"
+	if r.Lines == 1 {
+		lines = "line"
+	}
+	text := fmt.Sprintf("%d %s: %d added, %d changed, %d as they were, %d bad.", r.Lines, lines, r.Added, r.Changed, r.Unchanged, r.Bad)
 	if dryRun {
 		text += " Nothing was kept: this was a trial."
 	}

@@ -65,7 +65,12 @@ func run(ctx context.Context, args []string, e environment) int {
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
 	s := shared{environment: e, load: func() (*config.Config, error) { return config.Load(flags.Values(), e.lookup, p.Config) }}
-	if err := command.Run(s); err != nil {
+	err = command.Run(s)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		fmt.Fprintln(e.err, "latchkeyd: stopped before it was done. It can be started again.")
+		return 1
+	}
+	if err != nil {
 		return fail(e, err)
 	}
 	return 0
@@ -93,11 +98,16 @@ func (s shared) logger(c *config.Config) *slog.Logger {
 	return slog.New(slog.NewTextHandler(s.err, o))
 }
 
-// open gives a command the database and what belongs to it.
+// open gives a command the database and what belongs to it. A command says
+// itself what it did: of the log it shows what is wrong, or all where
+// log_level is debug.
 func (s shared) open(ctx context.Context, suffix string) (*daemon.Base, error) {
 	c, err := s.load()
 	if err != nil {
 		return nil, err
+	}
+	if c.LogLevel == "info" {
+		c.LogLevel = "warn"
 	}
 	return daemon.Open(ctx, c, s.logger(c), suffix)
 }

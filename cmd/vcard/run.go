@@ -72,6 +72,9 @@ func (c runCommand) Run(ctx context.Context, s streams) error {
 	}})
 }
 
+// maxTries is the most tries that a status word 63Cx can tell.
+const maxTries = 15
+
 // card takes up the card of the state file, or makes a new one.
 func (c runCommand) card() (*emulator.Card, error) {
 	if exists(c.State) {
@@ -79,6 +82,9 @@ func (c runCommand) card() (*emulator.Card, error) {
 	}
 	o := emulator.Options{Serial: c.Serial, Plain: c.Plain, PIN: c.PIN, PUK: c.PUK, PINTries: c.PINTries, PUKTries: c.PUKTries,
 		Algorithm: c.Alg, NoCardAuth: c.No9e, History: c.History, RefusePINs: c.RefusePIN}
+	if min(c.PINTries, c.PUKTries) < 1 || max(c.PINTries, c.PUKTries) > maxTries {
+		return nil, fmt.Errorf("--pin-tries and --puk-tries: want 1 to %d", maxTries)
+	}
 	var err error
 	if o.GUID, err = guid(c.GUID); err != nil {
 		return nil, err

@@ -69,7 +69,7 @@ func newWorld(t testing.TB, database string, cardFlags ...string) *world {
 	w.must("", "latchkeyd", "init")
 	w.insert(append([]string{"--pin", "246813", "--puk", oldPUK, "--locked"}, cardFlags...)...)
 	w.enrol()
-	w.serve()
+	w.serve(freeAddress(t))
 	return w
 }
 
@@ -93,16 +93,18 @@ func (w *world) enrol() {
 	w.must("", "latchkeyd", "import", "cards", cards)
 }
 
-func (w *world) serve() {
-	w.t.Helper()
+func freeAddress(t testing.TB) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		w.t.Fatal(err)
-	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func (w *world) serve(address string) {
+	w.t.Helper()
 	w.service = "http://" + address
 	w.daemon = w.start("latchkeyd is ready", "latchkeyd", "serve", "--listen", address)
 }
@@ -188,6 +190,13 @@ func (p *process) end(s os.Signal) {
 // unlock runs latchkey unlock, reading the code from the newest message.
 func (w *world) unlock(fresh string) (string, error) {
 	w.t.Helper()
+	return w.unlockWith(fresh, func() {})
+}
+
+// unlockWith does the same, and something else between sending for the code
+// and typing it.
+func (w *world) unlockWith(fresh string, between func()) (string, error) {
+	w.t.Helper()
 	before := len(w.messages())
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
@@ -207,7 +216,9 @@ func (w *world) unlock(fresh string) (string, error) {
 		_ = c.Process.Kill()
 		return out.String(), <-ended
 	}
-	fmt.Fprintf(in, "%s\n%s\n%s\n", w.code(before), fresh, fresh)
+	code := w.code(before)
+	between()
+	fmt.Fprintf(in, "%s\n%s\n%s\n", code, fresh, fresh)
 	err = <-ended
 	return out.String(), err
 }
