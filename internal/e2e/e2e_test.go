@@ -150,20 +150,23 @@ func (w *world) must(input, name string, args ...string) string {
 type process struct {
 	command *exec.Cmd
 	output  *lines
-	ended   chan error
+	ended   chan struct{} // closed
 }
 
 // start starts a program and waits until it prints words.
 func (w *world) start(words, name string, args ...string) *process {
 	w.t.Helper()
-	p := &process{command: w.command(context.Background(), name, args...), output: newLines(), ended: make(chan error, 1)}
+	p := &process{command: w.command(context.Background(), name, args...), output: newLines(), ended: make(chan struct{})}
 	p.command.Stdout, p.command.Stderr = p.output, p.output
 	if err := p.command.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	go func() { p.ended <- p.command.Wait() }()
+	go func() {
+		_ = p.command.Wait() // what it printed says why
+		close(p.ended)
+	}()
 	w.t.Cleanup(p.stop)
-	if err := p.output.wait(words, patience); err != nil {
+	if err := p.output.wait(words, patience, p.ended); err != nil {
 		w.t.Fatalf("%s: %v", name, err)
 	}
 	return p
@@ -210,17 +213,22 @@ func (w *world) unlockWith(fresh string, between func()) (string, error) {
 	if err := c.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- c.Wait() }()
-	if err := out.wait("Security code", patience); err != nil {
+	var failed error
+	ended := make(chan struct{})
+	go func() {
+		failed = c.Wait()
+		close(ended)
+	}()
+	if err := out.wait("Security code", patience, ended); err != nil {
 		_ = c.Process.Kill()
-		return out.String(), <-ended
+		<-ended
+		return out.String(), failed
 	}
 	code := w.code(before)
 	between()
 	fmt.Fprintf(in, "%s\n%s\n%s\n", code, fresh, fresh)
-	err = <-ended
-	return out.String(), err
+	<-ended
+	return out.String(), failed
 }
 
 func (w *world) mustUnlock(fresh string) string {

@@ -101,7 +101,7 @@ func TestDemo(t *testing.T) {
 	}
 	kill := time.AfterFunc(2*patience, func() { _ = c.Process.Kill() })
 	defer kill.Stop()
-	if err := c.Wait(); err != nil || !strings.Contains(out.String(), "success") {
+	if err := c.Wait(); err != nil || !strings.Contains(out.String(), "SUCCESS") {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	if left, err := filepath.Glob(filepath.Join(temporary, "*")); err != nil || len(left) > 0 {

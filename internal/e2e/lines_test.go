@@ -31,7 +31,8 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-func (l *lines) wait(words string, patience time.Duration) error {
+// wait waits for words until patience is over or ended is closed.
+func (l *lines) wait(words string, patience time.Duration, ended <-chan struct{}) error {
 	deadline := time.After(patience)
 	for {
 		l.mu.Lock()
@@ -42,6 +43,8 @@ func (l *lines) wait(words string, patience time.Duration) error {
 		}
 		select {
 		case <-changed:
+		case <-ended:
+			ended, deadline = nil, time.After(0) // what it printed last may be still to read
 		case <-deadline:
 			return fmt.Errorf("it never printed %q, but:\n%s", words, text)
 		}

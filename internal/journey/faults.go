@@ -71,10 +71,20 @@ func faults() []faultCode {
 // work can then go on: the card is put back, the network is there again.
 func passing(p *problem.Problem) bool {
 	switch p.Code {
-	case problem.NoReaderService, problem.NoReader, problem.ReaderGone, problem.NoCard, problem.CardRemoved,
-		problem.CardBusy, problem.CardMute, problem.CardSwapped, problem.CardUnknown,
+	case problem.CardSwapped, problem.CardUnknown,
 		problem.ServiceUnreachable, problem.ServiceSlow, problem.ServiceAnswer,
 		problem.DatabaseBusy, problem.DatabaseGone, problem.Stopping:
+		return true
+	}
+	return AtReader(p)
+}
+
+// AtReader says whether a problem is with the reader or the way to the card,
+// and putting the card back or waiting may help.
+func AtReader(p *problem.Problem) bool {
+	switch p.Code {
+	case problem.NoReaderService, problem.NoReader, problem.ReaderGone, problem.NoCard, problem.CardRemoved,
+		problem.CardBusy, problem.CardMute:
 		return true
 	}
 	return false

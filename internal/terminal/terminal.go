@@ -256,13 +256,12 @@ func Status(ctx context.Context, e Engine, out io.Writer, asJSON bool) error {
 	return nil
 }
 
+// settled says that the readers have said all: no card is being read, and none
+// has gone without the reader having noticed yet.
 func settled(s journey.Status) bool {
-	for _, c := range s.Cards {
-		if c.State == journey.CardReading {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(s.Cards, func(c journey.Card) bool {
+		return c.State == journey.CardReading || c.Problem != nil && c.Problem.Code == problem.CardRemoved
+	})
 }
 
 // cardLine is a card as status --json prints it.

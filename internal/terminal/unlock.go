@@ -3,6 +3,7 @@ package terminal
 import (
 	"context"
 	"strings"
+	"time"
 
 	"latchkey/internal/api"
 	"latchkey/internal/journey"
@@ -16,17 +17,7 @@ func (t *Terminal) Unlock(ctx context.Context, email string, forgotten bool) err
 	if forgotten {
 		purpose = api.PurposeForgotten
 	}
-	reader, err := t.card(ctx, func(c journey.Card) error {
-		if !forgotten && c.State == journey.CardNotLocked {
-			return problem.New(problem.CardNotLocked)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	t.say("Your smartcard is in the reader %s.", reader)
-	if err := t.engine.Start(ctx, purpose, reader); err != nil {
+	if err := t.start(ctx, purpose); err != nil {
 		return err
 	}
 	if err := t.emailAvailable(); err != nil {
@@ -51,6 +42,44 @@ func (t *Terminal) Unlock(ctx context.Context, email string, forgotten bool) err
 			return nil
 		}
 		t.complain(v.Refused)
+	}
+}
+
+const (
+	// starts is how often a start is tried when the card or reader goes away.
+	starts = 5
+	// noticed is how long a reader may take to notice that its card has gone.
+	noticed = time.Second
+)
+
+// start begins a session for the card that fits. A card that is taken out
+// meanwhile is waited for.
+func (t *Terminal) start(ctx context.Context, purpose api.Purpose) error {
+	for n := 1; ; n++ {
+		reader, err := t.card(ctx, func(c journey.Card) error {
+			if purpose == api.PurposeLocked && c.State == journey.CardNotLocked {
+				return problem.New(problem.CardNotLocked)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		t.say("Your smartcard is in the reader %s.", reader)
+		err = t.engine.Start(ctx, purpose, reader)
+		p := asProblem(err)
+		switch {
+		case err == nil:
+			return nil
+		case n == starts || !journey.AtReader(p):
+			return p
+		}
+		t.say("%s. %s", p.Title, p.Next)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(noticed):
+		}
 	}
 }
 

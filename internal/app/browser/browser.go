@@ -79,6 +79,7 @@ func (w *Window) start(ctx context.Context, file string, noSandbox bool) error {
 	var failed []error
 	for _, path := range candidates() {
 		command := exec.CommandContext(ctx, path, arguments(file, filepath.Join(w.dir, "profile"), noSandbox)...)
+		command.Env = append(os.Environ(), "TMPDIR="+w.dir) // nothing of the browser's is left elsewhere
 		if err := command.Start(); err != nil {
 			failed = append(failed, fmt.Errorf("start %s: %w", path, err))
 			continue

@@ -134,7 +134,10 @@ func (c *Card) resetRetryCounter(cmd command) uint16 {
 // acceptable checks the form of a new PIN or PUK (SP 800-73-4 part 2 section
 // 2.4.3) and what this card in particular refuses.
 func (c *Card) acceptable(value []byte, pin bool) (string, bool) {
-	s := strings.TrimRight(string(value), "\xFF")
+	for len(value) > 0 && value[len(value)-1] == 0xFF {
+		value = value[:len(value)-1]
+	}
+	s := string(value)
 	if !validReference(s) || strings.Trim(s, "0123456789") != "" {
 		return "", false
 	}

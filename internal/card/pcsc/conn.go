@@ -9,7 +9,10 @@ import (
 
 // maxAnswer is the longest response APDU in bytes: extended length and the
 // status bytes (ISO/IEC 7816-4 section 5.1).
-const maxAnswer = 1<<16 + 2
+const maxAnswer = 1<<16 + statusWord
+
+// statusWord is the length of the shortest response APDU in bytes.
+const statusWord = 2
 
 // Dispositions of SCardEndTransaction and SCardDisconnect.
 const (
@@ -41,6 +44,9 @@ func (c *conn) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	n, rv := c.lib.transmit(c.handle, c.protocol, command, c.answer)
 	if rv != success {
 		return nil, fmt.Errorf("send a command: %w", rv.fault())
+	}
+	if n < statusWord { // drivers say so of a card that was torn out meanwhile
+		return nil, fmt.Errorf("send a command: %d bytes came back: %w", n, card.ErrRemoved)
 	}
 	return append([]byte(nil), c.answer[:n]...), nil
 }

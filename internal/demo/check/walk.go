@@ -47,7 +47,7 @@ func inBrowser(ctx context.Context, f func(tab context.Context) error) (err erro
 		}
 	}()
 	allocator, cancelAllocator := chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.ExecPath(path), chromedp.Env("TMPDIR="+profile), chromedp.UserDataDir(profile), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-component-update", true))...)
 	defer cancelAllocator()
 	tab, cancel := chromedp.NewContext(allocator)
