@@ -28,10 +28,15 @@ func ProofDigest(p ProofPurpose, service, session string, publicKey, nonce []byt
 		[]byte(service), []byte(session), publicKey, nonce, number(int64(step))))
 }
 
-// OutcomeDigest is what a card signs to make a report proven.
-func OutcomeDigest(service, session, cardID string, step int, epoch int64, o Outcome, h Holds) [32]byte {
-	return sha256.Sum256(fields("latchkey outcome v1",
-		[]byte(service), []byte(session), []byte(cardID), number(int64(step)), number(epoch), []byte(o), []byte(h)))
+// OutcomeDigest is what a card signs to make a report proven. Its slot and
+// signature are not part of it.
+func OutcomeDigest(service, session, cardID string, r Report) [32]byte {
+	left := int64(-1) // not told
+	if r.TriesLeft != nil {
+		left = int64(*r.TriesLeft)
+	}
+	return sha256.Sum256(fields("latchkey outcome v1", []byte(service), []byte(session), []byte(cardID),
+		number(int64(r.Step)), number(r.Epoch), []byte(r.Outcome), []byte(r.Holds), number(left)))
 }
 
 // ReleaseInfo is the HPKE info of an Envelope: it binds the sealed keys to

@@ -102,6 +102,9 @@ func (h *holderRecord) apply(ctx context.Context, tx *store.Tx) (outcome, error)
 	if err != nil {
 		return unchanged, err
 	}
+	if have, err = tx.LockHolder(ctx, have.ID); err != nil { // the whole record is written back
+		return unchanged, err
+	}
 	if err := h.d.checkHolder(ctx, tx, have); err != nil {
 		return unchanged, tamperedLine(err)
 	}

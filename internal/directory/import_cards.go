@@ -183,6 +183,9 @@ func (c *cardRecord) apply(ctx context.Context, tx *store.Tx) (outcome, error) {
 	if err != nil {
 		return unchanged, err
 	}
+	if have, err = tx.LockCard(ctx, have.ID); err != nil { // the whole record is written back
+		return unchanged, err
+	}
 	if err := c.d.checkCard(ctx, tx, have); err != nil {
 		return unchanged, tamperedLine(err)
 	}
@@ -197,7 +200,8 @@ func (c *cardRecord) add(ctx context.Context, tx *store.Tx, h store.Holder) erro
 	if err != nil {
 		return err
 	}
-	n := store.Card{ID: store.NewID(), Family: c.family, Identifier: c.identifier, State: store.CardActive, CreatedAt: now, Epoch: 1}
+	n := store.Card{ID: store.NewID(), Family: c.family, Identifier: c.identifier, State: store.CardActive, CreatedAt: now, Epoch: 1,
+		TriesLeft: store.TriesUnknown}
 	if _, err := c.merge(&n, h); err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (d *Directory) replaceKey(ctx context.Context, tx *store.Tx, c store.Card, 
 		return err
 	}
 	c.Epoch++
-	c.PendingFirst, c.OpenAttempt, c.TriesOut = false, "", 0
+	c.PendingFirst, c.OpenAttempt, c.TriesOut, c.TriesLeft = false, "", 0, store.TriesUnknown
 	if err := tx.SaveCardKeys(ctx, c); err != nil {
 		return err
 	}

@@ -61,17 +61,25 @@ func (e *Escrow) HasKey(ctx context.Context, tx *store.Tx, cardID string) (bool,
 
 // Release gives out the keys of a step, sealed to the session and signed. s
 // and c are locked; c is brought up to date. Errors: problem.ReleaseMismatch
-// for a step that is not next, problem.CardNoKey.
-func (e *Escrow) Release(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, step int) (api.Envelope, error) {
+// for a step that is not next, problem.CardNoKey, problem.PUKLastTry where a
+// key could be the card's last try. left is what the card says of its tries,
+// nil where it does not.
+func (e *Escrow) Release(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, step int, left *int) (api.Envelope, error) {
 	done, err := tx.Releases(ctx, s.ID)
 	if err != nil {
 		return api.Envelope{}, err
 	}
 	if step >= 1 && step <= len(done) {
+		if err := tx.CountAsked(ctx, s.ID, step); err != nil {
+			return api.Envelope{}, err
+		}
 		return stored(done[step-1])
 	}
 	if step != len(done)+1 {
 		return api.Envelope{}, problem.Wrap(problem.ReleaseMismatch, fmt.Errorf("step %d is not next, %d are released", step, len(done)))
+	}
+	if lastTry(*c, left) {
+		return api.Envelope{}, problem.New(problem.PUKLastTry)
 	}
 	pair, err := candidates(ctx, tx, c.ID)
 	if errors.Is(err, errNoKey) {
@@ -98,6 +106,15 @@ func (e *Escrow) Release(ctx context.Context, tx *store.Tx, s store.Session, c *
 	// committed before anybody sees the answer. The key journal and the
 	// release breaker have their place here.
 	return e.give(ctx, tx, s, c, step, p)
+}
+
+// lastTry says whether a try could be the card's last (R3). A card that tells
+// is believed; of one that does not, what it has signed is remembered.
+func lastTry(c store.Card, left *int) bool {
+	if left != nil {
+		return *left <= 1
+	}
+	return c.TriesLeft != store.TriesUnknown && c.TriesLeft <= 1
 }
 
 // give seals the answer of a planned step and writes it down.
@@ -127,7 +144,7 @@ func (e *Escrow) give(ctx context.Context, tx *store.Tx, s store.Session, c *sto
 		return api.Envelope{}, err
 	}
 	row := store.Release{SessionID: s.ID, Step: step, CardID: c.ID, Epoch: c.Epoch, Action: string(p.action),
-		KeyID: p.key.ID, NextID: nextID, Envelope: raw, ReleasedAt: now}
+		KeyID: p.key.ID, NextID: nextID, Envelope: raw, ReleasedAt: now, Asked: 1}
 	if err := tx.InsertRelease(ctx, row); err != nil {
 		return api.Envelope{}, err
 	}

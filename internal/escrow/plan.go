@@ -11,7 +11,19 @@ import (
 var errNoKey = errors.New("no unlocking key is held for this card")
 
 // pair is the candidates of a card. pending may be nil.
-type pair struct{ current, pending *store.Key }
+type pair struct {
+	current, pending *store.Key
+	// neverTaken: by what the card has signed it cannot hold the pending key.
+	neverTaken bool
+}
+
+// held gives the keys that the card may hold.
+func (p pair) held() []*store.Key {
+	if p.pending == nil || p.neverTaken {
+		return []*store.Key{p.current}
+	}
+	return []*store.Key{p.current, p.pending}
+}
 
 func candidates(ctx context.Context, tx *store.Tx, cardID string) (pair, error) {
 	keys, err := tx.CardKeys(ctx, cardID)
@@ -30,7 +42,10 @@ func candidates(ctx context.Context, tx *store.Tx, cardID string) (pair, error) 
 	if p.current == nil {
 		return pair{}, errNoKey
 	}
-	return p, nil
+	if p.pending != nil {
+		p.neverTaken, err = tx.NeverTaken(ctx, p.pending.ID)
+	}
+	return p, err
 }
 
 // planned is what a step will release.
@@ -45,7 +60,7 @@ type planned struct {
 // false where nothing does: a step has no outcome yet, or all is done.
 func plan(have pair, pendingFirst bool, done []store.Release) (p planned, ok bool) {
 	if len(done) == 0 {
-		if pendingFirst && have.pending != nil {
+		if pendingFirst && have.pending != nil && !have.neverTaken {
 			return unblockWith(have, have.pending), true
 		}
 		return unblockWith(have, have.current), true
@@ -55,8 +70,8 @@ func plan(have pair, pendingFirst bool, done []store.Release) (p planned, ok boo
 	case last.Action != string(api.ActionUnblock):
 		return planned{}, false
 	case last.Outcome == string(api.OutcomeRefused):
-		for _, k := range []*store.Key{have.current, have.pending} {
-			if k != nil && !refused(k.ID, done) {
+		for _, k := range have.held() {
+			if !refused(k.ID, done) {
 				// A try is spent: the key stays as it is until the card has
 				// its tries back, so that a fault in between leaves no doubt.
 				return planned{action: api.ActionUnblock, key: k}, true
@@ -76,6 +91,9 @@ func plan(have pair, pendingFirst bool, done []store.Release) (p planned, ok boo
 // pending one until that becomes current. And an attempt that ended in its
 // second step, with a key that was not to be changed, had the right order.
 func reorder(ctx context.Context, tx *store.Tx, c store.Card, have pair) (bool, error) {
+	if have.neverTaken {
+		return false, nil
+	}
 	gone, err := tx.KeyRefused(ctx, c.ID, c.Epoch, have.current.ID)
 	if err != nil || gone {
 		return true, err

@@ -27,12 +27,9 @@ type Result struct {
 // changes nothing; one with proof counts more than one without. Error:
 // problem.ReportMismatch for a step that was never released.
 func (e *Escrow) Report(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, r api.Report, proven bool) (Result, error) {
-	done, err := tx.Releases(ctx, s.ID)
+	done, err := released(ctx, tx, s, r)
 	if err != nil {
 		return Result{}, err
-	}
-	if r.Step < 1 || r.Step > len(done) || done[r.Step-1].Epoch != r.Epoch {
-		return Result{}, problem.Wrap(problem.ReportMismatch, fmt.Errorf("step %d, epoch %d", r.Step, r.Epoch))
 	}
 	row := &done[r.Step-1]
 	result := Result{First: row.Outcome == ""}
@@ -44,6 +41,21 @@ func (e *Escrow) Report(ctx context.Context, tx *store.Tx, s store.Session, c *s
 	result.Outcome, result.Proven = api.Outcome(row.Outcome), row.Proven
 	result.NextStep, err = next(ctx, tx, c, done)
 	return result, err
+}
+
+// Released says whether the step of a report was released to its session:
+// problem.ReportMismatch where not.
+func (e *Escrow) Released(ctx context.Context, tx *store.Tx, s store.Session, r api.Report) error {
+	_, err := released(ctx, tx, s, r)
+	return err
+}
+
+func released(ctx context.Context, tx *store.Tx, s store.Session, r api.Report) ([]store.Release, error) {
+	done, err := tx.Releases(ctx, s.ID)
+	if err == nil && (r.Step < 1 || r.Step > len(done) || done[r.Step-1].Epoch != r.Epoch) {
+		err = problem.Wrap(problem.ReportMismatch, fmt.Errorf("step %d, epoch %d", r.Step, r.Epoch))
+	}
+	return done, err
 }
 
 // counts says whether a report adds to what is known of a step. "Failed" says
@@ -80,11 +92,11 @@ func (e *Escrow) take(ctx context.Context, tx *store.Tx, s store.Session, c *sto
 	if c.Epoch != row.Epoch {
 		return nil
 	}
-	return e.learn(ctx, tx, s, c, *row)
+	return e.learn(ctx, tx, s, c, *row, r.TriesLeft)
 }
 
 // learn brings order and keys up to date with an outcome of this epoch.
-func (e *Escrow) learn(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, row store.Release) error {
+func (e *Escrow) learn(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, row store.Release, left *int) error {
 	have, err := candidates(ctx, tx, c.ID)
 	if err != nil {
 		return err
@@ -101,11 +113,14 @@ func (e *Escrow) learn(ctx context.Context, tx *store.Tx, s store.Session, c *st
 			c.PendingFirst = isPending
 		}
 		if row.Proven {
-			c.TriesOut = 0
+			c.TriesOut, c.TriesLeft = 0, store.TriesUnknown
 		}
 	case api.OutcomeRefused:
 		if row.Action == string(api.ActionUnblock) && have.pending != nil {
 			c.PendingFirst = row.KeyID == have.current.ID
+		}
+		if row.Proven && left != nil {
+			c.TriesLeft = *left
 		}
 		if err := e.alert(ctx, tx, s, c, audit.KeyRefused, row); err != nil {
 			return err

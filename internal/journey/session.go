@@ -41,6 +41,9 @@ type session struct {
 	rules    api.PasscodeRules
 	cardPIN  card.PINRules
 	step     int // the step of the release that is under way, from 1
+	// unheard is the refusal of a key that the service has not heard of yet:
+	// it must, before anything else is tried on the card.
+	unheard *api.Report
 }
 
 // readTimeout bounds reading what a card says of itself.

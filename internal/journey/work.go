@@ -96,6 +96,17 @@ func (e *Engine) attempt(ctx context.Context, s *session, passcode string) error
 	if err := s.same(ctx, c); err != nil {
 		return err
 	}
+	if s.unheard != nil {
+		reported, err := awake(ctx, c, func() (api.Reported, error) { return e.o.Service.Report(ctx, s.who, *s.unheard) })
+		if err != nil {
+			return err
+		}
+		s.unheard = nil
+		if reported.NextStep == 0 {
+			return problem.New(problem.PUKWrong)
+		}
+		s.step = reported.NextStep
+	}
 	for {
 		next, err := e.step(ctx, s, c, passcode)
 		if err != nil {
@@ -155,9 +166,19 @@ func (e *Engine) afterDone(err error) error {
 	return err
 }
 
+// finishPatience bounds the commands that follow each other once a key was
+// presented, with the report at their end.
+const finishPatience = time.Minute
+
 // unblock sets the passcode, changes the key, verifies the passcode and
-// reports.
+// reports. What has begun is brought to its end, though the session's time
+// runs out or the person starts again meanwhile.
 func (e *Engine) unblock(ctx context.Context, s *session, c card.Card, envelope api.Envelope, keys api.Release, passcode string) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishPatience)
+	defer cancel()
 	err := c.Unblock(ctx, keys.Key, passcode)
 	var wrong card.WrongKeyError
 	var blocked card.BlockedError
@@ -260,7 +281,7 @@ func awake[T any](ctx context.Context, c card.Card, f func() (T, error)) (T, err
 // not be told yet; then it is told later.
 func (e *Engine) report(ctx context.Context, s *session, c card.Card, envelope api.Envelope, o api.Outcome, h api.Holds, triesLeft *int) int {
 	r := api.Report{Step: envelope.Step, Epoch: envelope.Epoch, Outcome: o, Holds: h, TriesLeft: triesLeft}
-	digest := api.OutcomeDigest(s.service.Name, s.who.ID, s.identity.ID, r.Step, r.Epoch, o, h)
+	digest := api.OutcomeDigest(s.service.Name, s.who.ID, s.identity.ID, r)
 	proof, err := c.Prove(ctx, digest)
 	if errors.Is(err, card.ErrNotSupported) && o == api.OutcomeUnlocked {
 		proof, err = c.ProveVerified(ctx, digest)
@@ -274,6 +295,9 @@ func (e *Engine) report(ctx context.Context, s *session, c card.Card, envelope a
 	if err != nil {
 		e.o.Log.Warn("the service has not heard of the outcome yet", "code", problem.CodeOf(err), "err", err)
 		e.outbox.add(s.who, r)
+		if o == api.OutcomeRefused {
+			s.unheard = &r
+		}
 		return -1
 	}
 	return reported.NextStep

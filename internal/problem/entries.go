@@ -18,7 +18,7 @@ func workstation() []Entry {
 		{CardSwapped, 0, "This is a different smartcard", "The card in the reader is not the one you started with.", "Put the first smartcard back in, or start again with this one."},
 		{PUKBlocked, 0, "This smartcard can no longer be unlocked here", "The card's unlocking key is blocked. The Registration Authority has been given what they need to know.", "Contact your Registration Authority. They can help you with a new card."},
 		{PUKWrong, 0, "The smartcard did not accept its unlocking key", "The unlocking key that the service holds is not the one on this card.", "Contact your Registration Authority and give them the code of this page."},
-		{PUKLastTry, 0, "We stopped to protect your smartcard", "The card has one try of its unlocking key left, and we do not risk it.", "Contact your Registration Authority and give them the code of this page."},
+		{PUKLastTry, http.StatusConflict, "We stopped to protect your smartcard", "The card has one try of its unlocking key left, and we do not risk it.", "Contact your Registration Authority and give them the code of this page."},
 		{CardNotLocked, 0, "Your smartcard is not locked", "The card still takes your passcode.", "Log in with your passcode. If you have forgotten it, choose \"I have forgotten my passcode\"."},
 		{CardLocked, 0, "Your smartcard is locked", "The card has no tries of its passcode left.", "Unlock the card: that needs no old passcode."},
 		{CertExpired, 0, "Your smartcard has expired", "The certificates on this card are no longer valid, so it could not be used even when unlocked.", "Contact your Registration Authority for a new card."},

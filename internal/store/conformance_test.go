@@ -93,8 +93,7 @@ func testDirectory(t *testing.T, db *DB) {
 	update(t, db, func(tx *Tx) {
 		must(t, tx.InsertHolder(ctx, h))
 		wantErr(t, tx.InsertHolder(ctx, Holder{ID: NewID(), StaffNumber: "S1", State: HolderActive}), ErrExists)
-		must(t, tx.SetHolderFailures(ctx, h.ID, 3))
-		h.Failures, h.Name, h.State = 3, "Zoë", HolderSuspended
+		h.Name, h.State = "Zoë", HolderSuspended
 		must(t, tx.UpdateHolder(ctx, h))
 		same(t, h)(tx.LockHolder(ctx, h.ID))
 		wantErr(t, tx.UpdateHolder(ctx, Holder{ID: "none", State: HolderActive}), ErrNotFound)

@@ -2,18 +2,18 @@ package store
 
 import "context"
 
-const holderColumns = `id, staff_number, name, state, failures, created_at, mac`
+const holderColumns = `id, staff_number, name, state, created_at, mac`
 
 func scanHolder(r scanner) (h Holder, err error) {
-	err = r.Scan(&h.ID, &h.StaffNumber, &h.Name, &h.State, &h.Failures, stamp{&h.CreatedAt}, &h.MAC)
+	err = r.Scan(&h.ID, &h.StaffNumber, &h.Name, &h.State, stamp{&h.CreatedAt}, &h.MAC)
 	return h, err
 }
 
 // InsertHolder adds a holder: ErrExists where the id or staff number is taken.
 func (t *Tx) InsertHolder(ctx context.Context, h Holder) error {
 	return t.insert(ctx, "insert holder",
-		`INSERT INTO holders (`+holderColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
-		h.ID, h.StaffNumber, h.Name, h.State, h.Failures, micros(h.CreatedAt), h.MAC)
+		`INSERT INTO holders (`+holderColumns+`) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+		h.ID, h.StaffNumber, h.Name, h.State, micros(h.CreatedAt), h.MAC)
 }
 
 // UpdateHolder replaces staff number, name, state and MAC.
@@ -37,12 +37,7 @@ func (t *Tx) HolderByStaffNumber(ctx context.Context, number string) (Holder, er
 // transaction ends.
 func (t *Tx) LockHolder(ctx context.Context, id string) (Holder, error) {
 	return one(ctx, t, "lock holder", scanHolder,
-		`UPDATE holders SET failures = failures WHERE id = $1 RETURNING `+holderColumns, id)
-}
-
-// SetHolderFailures sets the count of consecutive failed proofs.
-func (t *Tx) SetHolderFailures(ctx context.Context, id string, n int) error {
-	return t.change(ctx, "set holder failures", `UPDATE holders SET failures = $2 WHERE id = $1`, id, n)
+		`UPDATE holders SET state = state WHERE id = $1 RETURNING `+holderColumns, id)
 }
 
 const contactColumns = `id, holder_id, kind, value, created_at, mac`

@@ -23,7 +23,6 @@ type Holder struct {
 	StaffNumber string // unique; the organisation's own key
 	Name        string
 	State       HolderState
-	Failures    int // consecutive failed proofs; back to 0 on success
 	CreatedAt   time.Time
 	MAC         []byte // over HolderFields, by package seal
 }
@@ -64,7 +63,14 @@ type Card struct {
 	OpenAttempt string
 	// TriesOut counts tries given out by releases since the last proven success.
 	TriesOut int
+	// TriesLeft is how many tries of its unlocking key the card has signed
+	// that it has left after it refused one, TriesUnknown where it has not, or
+	// has taken a key since.
+	TriesLeft int
 }
+
+// TriesUnknown is a count of tries that nobody has told.
+const TriesUnknown = -1
 
 // KeyState is where an unlocking key stands. At most one key of a card is
 // current and at most one is pending; those two are the candidates.
@@ -136,6 +142,7 @@ type Release struct {
 	NextID     string // empty: no rotation
 	Envelope   []byte // JSON of api.Envelope, sealed to the session
 	ReleasedAt time.Time
+	Asked      int    // how often the application asked for it
 	Outcome    string // api.Outcome; empty before a report
 	Holds      string
 	Proven     bool

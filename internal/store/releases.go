@@ -2,12 +2,12 @@ package store
 
 import "context"
 
-const releaseColumns = `session_id, step, card_id, epoch, action, key_id, next_id, envelope, released_at,
+const releaseColumns = `session_id, step, card_id, epoch, action, key_id, next_id, envelope, released_at, asked,
 	outcome, holds, proven, reported_at`
 
 func scanRelease(r scanner) (v Release, err error) {
 	err = r.Scan(&v.SessionID, &v.Step, &v.CardID, &v.Epoch, &v.Action, &v.KeyID, &v.NextID, &v.Envelope,
-		stamp{&v.ReleasedAt}, &v.Outcome, &v.Holds, &v.Proven, stamp{&v.ReportedAt})
+		stamp{&v.ReleasedAt}, &v.Asked, &v.Outcome, &v.Holds, &v.Proven, stamp{&v.ReportedAt})
 	return v, err
 }
 
@@ -15,8 +15,8 @@ func scanRelease(r scanner) (v Release, err error) {
 func (t *Tx) InsertRelease(ctx context.Context, r Release) error {
 	return t.insert(ctx, "insert release",
 		`INSERT INTO releases (`+releaseColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING`,
-		r.SessionID, r.Step, r.CardID, r.Epoch, r.Action, r.KeyID, r.NextID, r.Envelope, micros(r.ReleasedAt),
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
+		r.SessionID, r.Step, r.CardID, r.Epoch, r.Action, r.KeyID, r.NextID, r.Envelope, micros(r.ReleasedAt), r.Asked,
 		r.Outcome, r.Holds, r.Proven, micros(r.ReportedAt))
 }
 
@@ -37,6 +37,22 @@ func (t *Tx) SaveReleaseOutcome(ctx context.Context, r Release) error {
 	return t.change(ctx, "save release outcome",
 		`UPDATE releases SET outcome = $3, holds = $4, proven = $5, reported_at = $6 WHERE session_id = $1 AND step = $2`,
 		r.SessionID, r.Step, r.Outcome, r.Holds, r.Proven, micros(r.ReportedAt))
+}
+
+// CountAsked counts that a released step was asked for once more.
+func (t *Tx) CountAsked(ctx context.Context, sessionID string, step int) error {
+	return t.change(ctx, "count a step asked for", `UPDATE releases SET asked = asked + 1 WHERE session_id = $1 AND step = $2`, sessionID, step)
+}
+
+// NeverTaken says whether a card can't hold a key, by what it has signed: each
+// time that it was to take it, the application asked once and the card refused
+// the key before it.
+func (t *Tx) NeverTaken(ctx context.Context, keyID string) (bool, error) {
+	return one(ctx, t, "key never taken", func(r scanner) (yes bool, err error) {
+		err = r.Scan(&yes)
+		return yes, err
+	}, `SELECT NOT EXISTS (SELECT 1 FROM releases
+		WHERE next_id = $1 AND NOT (outcome = 'refused' AND proven AND asked = 1))`, keyID)
 }
 
 // KeyRefused says whether a card has signed, in an epoch, that it refuses a

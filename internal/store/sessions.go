@@ -58,11 +58,14 @@ func (t *Tx) LiveSessionsOfCard(ctx context.Context, cardID string) ([]Session, 
 }
 
 // DeleteSessionsBefore removes sessions, with their codes and releases, whose
-// time ran out before at. A session that a card still waits to hear of stays.
+// time ran out before at. A session that a card still waits to hear of stays,
+// and so does one that tells something of a card's present keys.
 func (t *Tx) DeleteSessionsBefore(ctx context.Context, at time.Time) (int64, error) {
 	return t.exec(ctx, "delete old sessions",
 		`DELETE FROM sessions WHERE expires_at < $1
-		AND NOT EXISTS (SELECT 1 FROM cards WHERE cards.open_attempt = sessions.id AND cards.open_attempt <> '')`,
+		AND NOT EXISTS (SELECT 1 FROM cards WHERE cards.open_attempt = sessions.id AND cards.open_attempt <> '')
+		AND NOT EXISTS (SELECT 1 FROM releases JOIN cards ON cards.id = releases.card_id AND cards.epoch = releases.epoch
+			WHERE releases.session_id = sessions.id)`,
 		micros(at))
 }
 

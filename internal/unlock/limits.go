@@ -31,32 +31,39 @@ func (s *Service) bucket(kind string, parts ...string) string {
 	return kind + " " + hex.EncodeToString(s.Keys.Hash("limit "+kind, raw...)[:16])
 }
 
-// count counts once in each bucket. Where one of them is full it is a refusal
-// with code; all are counted all the same, so that nobody learns which.
-// Buckets are always given in the order from narrow to wide.
+// count counts once in each bucket, in the order given, from narrow to wide.
+// Where one of them is full it is a refusal with code, and those after it stay
+// as they are: one client must not use up what all share. The first refusal of
+// a window goes into the trail; the ones after it write nothing.
 func (s *Service) count(ctx context.Context, tx *store.Tx, x store.Session, code problem.Code, buckets ...bucket) error {
 	now, err := tx.Now(ctx)
 	if err != nil {
 		return err
 	}
-	var over *problem.Problem
+	counted := false
 	for _, b := range buckets {
-		n, reset, err := tx.BumpLimit(ctx, b.name, b.window, 1)
+		n, reset, err := tx.LimitCount(ctx, b.name, b.window)
 		if err != nil {
 			return err
 		}
-		if n == b.most+1 { // once a window, or an attacker could fill the trail
+		if n <= b.most {
+			if n, reset, err = tx.BumpLimit(ctx, b.name, b.window, 1); err != nil {
+				return err
+			}
+			counted = true
+			if n <= b.most {
+				continue
+			}
 			if err := s.note(ctx, tx, x, audit.LimitReached, map[string]string{"limit": b.name, "most": strconv.Itoa(b.most)}); err != nil {
 				return err
 			}
 		}
-		if wait := secondsUntil(now, reset); n > b.most && (over == nil || wait > *over.RetryAfter) {
-			over = problem.New(code)
-			over.RetryAfter = &wait
+		over, wait := problem.New(code), secondsUntil(now, reset)
+		over.RetryAfter = &wait
+		if counted {
+			return keep{over}
 		}
-	}
-	if over != nil {
-		return keep{over}
+		return over
 	}
 	return nil
 }

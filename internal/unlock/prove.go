@@ -192,6 +192,9 @@ func (s *Service) proofHere(x store.Session, c store.Card, r api.ReleaseRequest)
 		return problem.New(problem.ReleaseMismatch)
 	}
 	if !x.Proven {
+		if len(c.CardAuthCert) > 0 || !s.conf.AllowUnproven { // since it began, the record has changed
+			return problem.New(problem.ProofWrong)
+		}
 		return nil
 	}
 	digest := api.ProofDigest(api.PurposeRelease, s.conf.Name, x.ID, x.PublicKey, x.Nonce, r.Step)
@@ -211,7 +214,7 @@ func (s *Service) proven(x store.Session, c store.Card, r api.Report) (bool, err
 	if len(cert) == 0 {
 		return false, nil // nothing on record to judge it by
 	}
-	digest := api.OutcomeDigest(s.conf.Name, x.ID, c.Identifier, r.Step, r.Epoch, r.Outcome, r.Holds)
+	digest := api.OutcomeDigest(s.conf.Name, x.ID, c.Identifier, r)
 	if !signedBy(cert, digest, r.Signature) {
 		return false, problem.New(problem.ProofWrong)
 	}

@@ -2,6 +2,7 @@ package unlock
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"latchkey/internal/api"
@@ -31,12 +32,9 @@ func (s *Service) Release(ctx context.Context, who Credentials, r api.ReleaseReq
 			return err
 		}
 		if err := s.proofHere(x, c, r); err != nil {
-			if noteErr := s.note(ctx, tx, x, audit.CardProofWrong, nil); noteErr != nil {
-				return noteErr
-			}
-			return keep{problem.From(err)}
+			return s.proofWrong(ctx, tx, x, err)
 		}
-		if out, err = s.Escrow.Release(ctx, tx, x, &c, r.Step); err != nil {
+		if out, err = s.Escrow.Release(ctx, tx, x, &c, r.Step, r.PUKTriesLeft); err != nil {
 			return err
 		}
 		if api.State(x.State) != api.StateVerified {
@@ -56,11 +54,11 @@ func (s *Service) Release(ctx context.Context, who Credentials, r api.ReleaseReq
 func (s *Service) cardFor(ctx context.Context, tx *store.Tx, x store.Session) (store.Card, error) {
 	c, err := s.Directory.Card(ctx, tx, x.CardID)
 	if err != nil {
-		return c, problem.Wrap(problem.CardNotServed, err)
+		return c, notServed(err)
 	}
 	h, err := s.Directory.Holder(ctx, tx, c.HolderID)
 	if err != nil || h.ID != x.HolderID {
-		return c, problem.Wrap(problem.CardNotServed, err)
+		return c, notServed(err)
 	}
 	now, err := tx.Now(ctx)
 	if err != nil {
@@ -70,6 +68,35 @@ func (s *Service) cardFor(ctx context.Context, tx *store.Tx, x store.Session) (s
 		return c, precise(&x, err)
 	}
 	return c, nil
+}
+
+// notServed is the answer where a record is gone, or was not written by us: of
+// that the trail keeps a note.
+func notServed(err error) error {
+	p := problem.Wrap(problem.CardNotServed, err)
+	if errors.Is(err, directory.ErrTampered) {
+		return keep{p}
+	}
+	return p
+}
+
+// wrongProofs is how many wrong proofs of one session go into the trail.
+const wrongProofs = 5
+
+// proofWrong notes a proof that does not fit, as long as that is news.
+func (s *Service) proofWrong(ctx context.Context, tx *store.Tx, x store.Session, err error) error {
+	n, _, bumpErr := tx.BumpLimit(ctx, s.bucket("wrong proofs of session", x.ID), s.conf.Limits.Session, 1)
+	if bumpErr != nil {
+		return bumpErr
+	}
+	p := problem.From(err)
+	if n > wrongProofs {
+		return p
+	}
+	if err := s.note(ctx, tx, x, audit.CardProofWrong, map[string]string{"code": string(p.Code)}); err != nil {
+		return err
+	}
+	return keep{p}
 }
 
 // tell has the holder told at every address.
@@ -93,19 +120,17 @@ func (s *Service) Report(ctx context.Context, who Credentials, r api.Report) (ou
 		if err != nil {
 			return err
 		}
-		if x.CardID == "" {
-			return problem.New(problem.ReportMismatch)
+		// Nothing is said of a card to those who were released nothing (R4).
+		if err := s.Escrow.Released(ctx, tx, x, r); err != nil {
+			return err
 		}
 		c, err := s.Directory.Card(ctx, tx, x.CardID)
 		if err != nil {
-			return problem.Wrap(problem.ReportMismatch, err)
+			return notServed(err)
 		}
 		proven, err := s.proven(x, c, r)
 		if err != nil {
-			if noteErr := s.note(ctx, tx, x, audit.CardProofWrong, map[string]string{"report": "yes"}); noteErr != nil {
-				return noteErr
-			}
-			return keep{problem.From(err)}
+			return s.proofWrong(ctx, tx, x, err)
 		}
 		result, err := s.Escrow.Report(ctx, tx, x, &c, r, proven)
 		if err != nil {
@@ -120,10 +145,16 @@ func (s *Service) Report(ctx context.Context, who Credentials, r api.Report) (ou
 	return out, err
 }
 
+// maxTries is the most tries that any card tells of.
+const maxTries = 255
+
 func valid(r api.Report) bool {
 	switch r.Outcome {
 	case api.OutcomeUnlocked, api.OutcomeRefused, api.OutcomeBlocked, api.OutcomeFailed:
 	default:
+		return false
+	}
+	if r.TriesLeft != nil && (*r.TriesLeft < 0 || *r.TriesLeft > maxTries) {
 		return false
 	}
 	return r.Holds == api.HoldsKey || r.Holds == api.HoldsNext || r.Holds == api.HoldsUnknown

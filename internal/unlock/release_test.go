@@ -9,6 +9,7 @@ import (
 	"latchkey/internal/audit"
 	"latchkey/internal/card/emulator"
 	"latchkey/internal/problem"
+	"latchkey/internal/store"
 	"latchkey/internal/unlock/unlocktest"
 )
 
@@ -160,6 +161,11 @@ func TestReports(t *testing.T) {
 		}, "", api.Reported{State: api.StateReleasing, Proven: true}, 2},
 		"key refused": {func(v *visitor) (api.Reported, error) {
 			return v.report(v.signed("9E", api.Report{Step: 1, Epoch: 1, Outcome: api.OutcomeRefused, Holds: api.HoldsUnknown}))
+		}, "", api.Reported{State: api.StateFailed, Proven: true}, 2}, // it was never told to take the other one
+		"key refused, asked for twice": {func(v *visitor) (api.Reported, error) {
+			_, _, err := v.release(1)
+			v.must(err)
+			return v.report(v.signed("9E", api.Report{Step: 1, Epoch: 1, Outcome: api.OutcomeRefused, Holds: api.HoldsUnknown}))
 		}, "", api.Reported{State: api.StateReleasing, Proven: true, NextStep: 2}, 2},
 		"key blocked": {func(v *visitor) (api.Reported, error) {
 			return v.report(v.signed("9E", api.Report{Step: 1, Epoch: 1, Outcome: api.OutcomeBlocked, Holds: api.HoldsUnknown}))
@@ -223,6 +229,8 @@ func TestUnprovenSessionsMakeNoThirdKey(t *testing.T) {
 func TestRefusedThenOther(t *testing.T) {
 	x, c := enrolled(t, unlocktest.Options{})
 	v := verified(t, x, c)
+	_, _, err := v.release(1) // an attempt that ended nobody knows where
+	v.must(err)
 	first, e, err := v.release(1)
 	v.must(err)
 	_, err = v.report(v.signed("9E", api.Report{Step: 1, Epoch: e.Epoch, Outcome: api.OutcomeRefused, Holds: api.HoldsUnknown}))
@@ -246,5 +254,72 @@ func TestRefusedThenOther(t *testing.T) {
 	v.must(err)
 	if done.NextStep != 0 || !slices.Equal(x.Candidates(t, c), []string{third.Next}) {
 		t.Errorf("%+v, candidates %v", done, x.Candidates(t, c))
+	}
+}
+
+// TestLastTry: once a card has signed that one try is left, no key is released
+// for it any more until the Registration Authority has issued it again (R3).
+// What nobody has signed stops nothing.
+func TestLastTry(t *testing.T) {
+	for name, test := range map[string]struct {
+		signed bool
+		left   int
+		code   problem.Code
+	}{
+		"two left":            {true, 2, ""},
+		"one left":            {true, 1, problem.PUKLastTry},
+		"one left, says who?": {false, 1, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x, c := enrolled(t, unlocktest.Options{})
+			v := verified(t, x, c)
+			_, e, err := v.release(1)
+			v.must(err)
+			r := api.Report{Step: 1, Epoch: e.Epoch, Outcome: api.OutcomeRefused, Holds: api.HoldsUnknown, TriesLeft: &test.left}
+			if test.signed {
+				r = v.signed("9E", r)
+			}
+			_, err = v.report(r)
+			v.must(err)
+			_, _, err = verified(t, x, c).release(1)
+			if test.code == "" {
+				v.must(err)
+			} else {
+				wantCode(t, err, test.code)
+			}
+			v.must(x.DB.Update(t.Context(), func(tx *store.Tx) error {
+				return x.Dir.Reissue(t.Context(), tx, "piv", v.card.GUID, "73519265")
+			}))
+			got, _, err := verified(t, x, c).release(1)
+			v.must(err)
+			if got.Key != "73519265" {
+				t.Errorf("released %+v", got)
+			}
+		})
+	}
+}
+
+// TestForgedReports tell nothing of a card, and fill no trail.
+func TestForgedReports(t *testing.T) {
+	x, c := enrolled(t, unlocktest.Options{})
+	forged := api.Report{Step: 1, Epoch: 1, Outcome: api.OutcomeUnlocked, Holds: api.HoldsNext, Slot: "9E", Signature: []byte{1}}
+	v := visit(t, x, c)
+	_, err := v.report(forged)
+	wantCode(t, err, problem.ReportMismatch) // as for a card that nobody knows
+	v = verified(t, x, c)
+	_, _, err = v.release(1)
+	v.must(err)
+	for range 20 {
+		_, err = v.report(forged)
+		wantCode(t, err, problem.ProofWrong)
+	}
+	n := 0
+	for _, a := range v.actions() {
+		if a == audit.CardProofWrong {
+			n++
+		}
+	}
+	if n != 5 {
+		t.Errorf("%d entries", n)
 	}
 }

@@ -146,7 +146,7 @@ func (v *visitor) release(step int) (api.Release, api.Envelope, error) {
 // signed is a report that the card's key in a slot has signed.
 func (v *visitor) signed(slot string, r api.Report) api.Report {
 	r.Slot = slot
-	r.Signature = v.sign(slot, api.OutcomeDigest("test", v.who.ID, v.card.GUID, r.Step, r.Epoch, r.Outcome, r.Holds))
+	r.Signature = v.sign(slot, api.OutcomeDigest("test", v.who.ID, v.card.GUID, r))
 	return r
 }
 

@@ -29,6 +29,7 @@ type conn struct {
 	answerToReset []byte
 	answer        []byte // buffer, made once
 	transacted    bool
+	unreset       bool      // a reset at the end of a transaction has failed
 	pending       chan code // a Begin that was given up and has not come back
 }
 
@@ -82,6 +83,7 @@ func (c *conn) End(d card.Disposition) error {
 		how = resetCard
 	}
 	if rv := c.lib.end(c.handle, how); rv != success {
+		c.unreset = d == card.ResetCard // then at the latest when we let go
 		return fmt.Errorf("end a transaction: %w", rv.fault())
 	}
 	return nil
@@ -114,7 +116,11 @@ func (c *conn) Close() error {
 }
 
 func (c *conn) close() error {
-	rv := c.lib.disconnect(c.handle, leaveCard)
+	how := uint32(leaveCard)
+	if c.unreset {
+		how = resetCard
+	}
+	rv := c.lib.disconnect(c.handle, how)
 	c.lib.release(c.context)
 	if rv != success {
 		return fmt.Errorf("disconnect: %w", rv.fault())

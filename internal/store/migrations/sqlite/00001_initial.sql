@@ -10,7 +10,6 @@ CREATE TABLE holders (
     staff_number TEXT NOT NULL UNIQUE,
     name         TEXT NOT NULL,
     state        TEXT NOT NULL CHECK (state IN ('active', 'suspended')),
-    failures     INTEGER NOT NULL,
     created_at   BIGINT NOT NULL,
     mac          BLOB
 );
@@ -42,6 +41,7 @@ CREATE TABLE cards (
     pending_first  BOOLEAN NOT NULL,
     open_attempt   TEXT NOT NULL,
     tries_out      INTEGER NOT NULL,
+    tries_left     INTEGER NOT NULL,
     UNIQUE (family, identifier)
 );
 CREATE UNIQUE INDEX cards_by_serial ON cards (family, serial) WHERE serial <> '';
@@ -110,6 +110,7 @@ CREATE TABLE releases (
     next_id     TEXT NOT NULL,
     envelope    BLOB NOT NULL,
     released_at BIGINT NOT NULL,
+    asked       INTEGER NOT NULL,
     outcome     TEXT NOT NULL,
     holds       TEXT NOT NULL,
     proven      BOOLEAN NOT NULL,
