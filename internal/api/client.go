@@ -170,7 +170,7 @@ func again(err error, repeatable bool) bool {
 		return false
 	}
 	switch problem.CodeOf(err) {
-	case problem.ServiceUnreachable, problem.ServiceAnswer, problem.DatabaseBusy, problem.DatabaseGone, problem.Stopping:
+	case problem.ServiceUnreachable, problem.ServiceAnswer, problem.DatabaseBusy, problem.DatabaseGone:
 		return true
 	}
 	return false

@@ -73,7 +73,7 @@ func passing(p *problem.Problem) bool {
 	switch p.Code {
 	case problem.CardSwapped, problem.CardUnknown,
 		problem.ServiceUnreachable, problem.ServiceSlow, problem.ServiceAnswer,
-		problem.DatabaseBusy, problem.DatabaseGone, problem.Stopping:
+		problem.DatabaseBusy, problem.DatabaseGone:
 		return true
 	}
 	return AtReader(p)

@@ -90,7 +90,6 @@ const (
 	DatabaseNewer    Code = "LK-5009"
 	AuditBroken      Code = "LK-5010"
 	AssetsMissing    Code = "LK-5011"
-	Stopping         Code = "LK-5012"
 	AddressInUse     Code = "LK-5013"
 )
 
