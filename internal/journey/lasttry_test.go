@@ -1,0 +1,133 @@
+package journey_test
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+	"testing"
+
+	"latchkey/internal/card/emulator"
+	"latchkey/internal/journey"
+	"latchkey/internal/problem"
+)
+
+// presented counts the keys that the card is presented with (RESET RETRY
+// COUNTER), each time by its own.
+type presented struct {
+	mu   sync.Mutex
+	keys map[string]int
+}
+
+func (p *presented) see(command []byte) {
+	const resetRetryCounter = 0x2C
+	if len(command) < 13 || command[1] != resetRetryCounter {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.keys == nil {
+		p.keys = map[string]int{}
+	}
+	p.keys[string(bytes.TrimRight(command[5:13], "\xFF"))]++
+}
+
+// TestRefusedKeyIsNotTriedAgain: the card took the next key, was torn out, and
+// then refuses the one before; no report of that comes through for a while.
+// The refused key is presented once.
+func TestRefusedKeyIsNotTriedAgain(t *testing.T) {
+	for name, plain := range map[string]bool{"tells its tries": false, "plain": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, emulator.Options{Plain: plain})
+			lost := 0
+			d.through(&flaky{fails: func(_ int, path string) (bool, bool) {
+				if strings.HasSuffix(path, "/report") && lost < 5 { // more often than the client tries by itself
+					lost++
+					return true, false
+				}
+				return false, false
+			}})
+			d.verified()
+			var keys presented
+			torn := false
+			d.card.SetFaults(func(_ int, command []byte) emulator.Fault {
+				keys.see(command)
+				const changeReferenceData = 0x24
+				if !torn && len(command) > 1 && command[1] == changeReferenceData {
+					torn = true
+					return emulator.Fault{TearAfter: true}
+				}
+				return emulator.Fault{}
+			})
+			if err := d.engine.SetPasscode(t.Context(), passcode); err != nil {
+				t.Fatal(err)
+			}
+			d.await(func(v journey.View) bool { return v.Waiting != nil })
+			d.readers.Insert(reader, d.card)
+			if v := d.await(func(v journey.View) bool { return v.Step != journey.StepWorking }); v.Step != journey.StepDone {
+				t.Fatalf("ended with %v", v.Problem)
+			}
+			d.unlocked(passcode)
+			if n := keys.keys[oldPUK]; n != 2 { // it was right the first time
+				t.Errorf("the key before was presented %d times", n)
+			}
+		})
+	}
+}
+
+// TestWrongKeyOnRecord: the escrow's key is not the card's. However often its
+// holder tries, the card keeps its last try (R3).
+func TestWrongKeyOnRecord(t *testing.T) {
+	for name, plain := range map[string]bool{"tells its tries": false, "plain": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, emulator.Options{Plain: plain})
+			const itsOwn = "11112222"
+			if err := d.card.Edit(func(s *emulator.State) { s.PUK = itsOwn }); err != nil {
+				t.Fatal(err)
+			}
+			for range 4 {
+				d.verified()
+				code := problem.CodeOf(d.confirm(passcode))
+				if code != problem.PUKWrong && code != problem.PUKLastTry {
+					t.Errorf("ended with %s", code)
+				}
+				d.engine.Close(t.Context())
+				d.restart()
+			}
+			if left := d.card.State().PUKTries; left < 1 {
+				t.Errorf("%d tries left", left)
+			}
+		})
+	}
+}
+
+// TestStoppedInTheMiddle: somebody starts again while the card is being worked
+// on. What has begun is brought to its end first.
+func TestStoppedInTheMiddle(t *testing.T) {
+	d := newDesk(t, emulator.Options{})
+	d.verified()
+	reached, going := make(chan struct{}), make(chan struct{})
+	d.card.SetFaults(func(_ int, command []byte) emulator.Fault {
+		const resetRetryCounter = 0x2C
+		if len(command) > 1 && command[1] == resetRetryCounter {
+			close(reached)
+			<-going
+		}
+		return emulator.Fault{}
+	})
+	if err := d.engine.SetPasscode(t.Context(), passcode); err != nil {
+		t.Fatal(err)
+	}
+	<-reached
+	ended := make(chan error)
+	go func() { ended <- d.engine.Abandon(t.Context()) }()
+	close(going)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	d.unlocked(passcode)
+	if keys := d.Candidates(t, d.card); len(keys) != 1 {
+		t.Errorf("%d candidates: the report did not arrive", len(keys))
+	}
+}
