@@ -20,6 +20,7 @@ import (
 	"latchkey/internal/card/pcsc"
 	"latchkey/internal/doctor"
 	"latchkey/internal/journey"
+	"latchkey/internal/plain"
 	"latchkey/internal/problem"
 	"latchkey/internal/settings"
 	"latchkey/internal/terminal"
@@ -94,16 +95,16 @@ func run(ctx context.Context, args []string, e environment) int {
 // fail says what went wrong, with its code, what to do next and whom to ask.
 func fail(e environment, err error, ra api.Contact) int {
 	p := journey.Fault(err)
-	fmt.Fprintf(e.err, "%s %s\n  %s\n  %s\n", p.Code, p.Title, p.What(), p.Next)
+	fmt.Fprintf(e.err, "%s %s\n  %s\n  %s\n", p.Code, plain.Text(p.Title), plain.Text(p.What()), plain.Text(p.Next))
 	if p.Code == problem.Internal && p.Cause != nil {
-		fmt.Fprintf(e.err, "  (%v)\n", p.Cause)
+		fmt.Fprintf(e.err, "  (%s)\n", plain.Text(p.Cause.Error()))
 	}
 	if p.RetryAfter != nil {
 		fmt.Fprintf(e.err, "  You can try again in %s.\n", ui.Duration(time.Duration(*p.RetryAfter)*time.Second))
 	}
 	for _, line := range []string{ra.Name, ra.Phone, ra.Email, ra.Hours} {
 		if line != "" {
-			fmt.Fprintf(e.err, "  %s\n", line)
+			fmt.Fprintf(e.err, "  %s\n", plain.Text(line))
 		}
 	}
 	return 1

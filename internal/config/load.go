@@ -235,6 +235,9 @@ func (f field) toml() string {
 func hide(secret string) string {
 	u, err := url.Parse(secret)
 	if err == nil && strings.HasPrefix(u.Scheme, "postgres") {
+		if u.Opaque+u.Fragment != "" || strings.Contains(u.Path, "@") {
+			return "(hidden)" // a password with a sign that ends it too early
+		}
 		u.RawQuery = "" // it may hold a password too
 		return u.Redacted()
 	}

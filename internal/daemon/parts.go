@@ -21,13 +21,18 @@ import (
 	"latchkey/internal/unlock"
 )
 
-// Init makes the data folder and the two key files. It never overwrites one:
-// problem.KeyExists. It gives the public key for applications to pin.
+// Init makes the data folder and the two key files, the key-encryption key
+// first; where it was stopped in between, it makes the one that is missing. It
+// never overwrites one: problem.KeyExists. It gives the public key for
+// applications to pin.
 func Init(c *config.Config) (ed25519.PublicKey, error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)
 	}
-	if _, err := seal.Create(c.KeyPath()); err != nil {
+	if _, err := os.Lstat(c.SigningKeyPath()); err == nil {
+		return nil, problem.Wrap(problem.KeyExists, fmt.Errorf("%s: %w", c.SigningKeyPath(), os.ErrExist))
+	}
+	if _, err := seal.Create(c.KeyPath()); err != nil && problem.CodeOf(err) != problem.KeyExists {
 		return nil, err
 	}
 	signing, err := seal.CreateSigningKey(c.SigningKeyPath())

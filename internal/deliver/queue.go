@@ -208,15 +208,18 @@ func (q *Queue) deliver(ctx context.Context, e audit.Event, done, failed string,
 		e.Action = done
 		return q.note(ctx, e)
 	}
-	e.Action, e.Details["reason"] = failed, reason(err)
-	q.log.WarnContext(ctx, "message not sent", "reason", reason(err), "session", e.Session, "err", err)
+	// The mail server's own words may name the person: they stay out of the
+	// trail, the log and the queue.
+	why := reason(err)
+	e.Action, e.Details["reason"] = failed, why
+	q.log.WarnContext(ctx, "message not sent", "reason", why, "session", e.Session)
 	if noteErr := q.note(ctx, e); noteErr != nil {
 		return noteErr
 	}
 	if permanent(err) {
-		return river.JobCancel(err)
+		return river.JobCancel(errors.New(why))
 	}
-	return err
+	return errors.New(why)
 }
 
 func (q *Queue) note(ctx context.Context, e audit.Event) error {

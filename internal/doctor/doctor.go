@@ -11,12 +11,12 @@ import (
 	"runtime"
 	"strings"
 	"time"
-	"unicode"
 
 	"latchkey/internal/api"
 	"latchkey/internal/card"
 	"latchkey/internal/card/recognise"
 	"latchkey/internal/journey"
+	"latchkey/internal/plain"
 	"latchkey/internal/problem"
 )
 
@@ -134,7 +134,7 @@ func (d *Doctor) readers(ctx context.Context) []Finding {
 		if d.Reader != "" && r.Name != d.Reader {
 			continue
 		}
-		names = append(names, plain(r.Name))
+		names = append(names, plain.Text(r.Name))
 		if r.Presence != card.Empty {
 			with = append(with, r)
 		}
@@ -150,16 +150,6 @@ func (d *Doctor) readers(ctx context.Context) []Finding {
 		found = append(found, d.card(ctx, r)...)
 	}
 	return found
-}
-
-// plain keeps a name, which comes from outside, to its own place in a report.
-func plain(name string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, name)
 }
 
 // card tests one card. It spends no try.

@@ -33,6 +33,7 @@ func Combine(o api.PasscodeRules, c card.PINRules) Rules {
 	if r.Max == 0 {
 		r.Max = 8
 	}
+	r.Max = max(r.Max, c.MinLength) // what the card wants it gets
 	r.Min = min(r.Min, r.Max)
 	return r
 }

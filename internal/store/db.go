@@ -5,7 +5,7 @@
 //
 // It promises:
 //   - what a committed Update wrote survives a power cut (SQLite: WAL with
-//     synchronous=FULL; PostgreSQL: synchronous_commit is not off);
+//     synchronous=FULL; PostgreSQL: synchronous_commit is on or remote_apply);
 //   - an Update sees and locks the newest state: BEGIN IMMEDIATE on SQLite,
 //     READ COMMITTED with the row locks of the Lock methods on PostgreSQL;
 //   - audit events appended in an Update are written by its commit, chained,

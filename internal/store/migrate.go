@@ -58,9 +58,9 @@ func (db *DB) preparePostgres(ctx context.Context) (err error) {
 	if err := conn.QueryRowContext(ctx, `SHOW synchronous_commit`).Scan(&commit); err != nil {
 		return err
 	}
-	if commit == "off" {
+	if commit != "on" && commit != "remote_apply" {
 		return problem.Wrap(problem.ConfigInvalid,
-			errors.New("PostgreSQL has synchronous_commit=off: unlocking keys could be lost after a card has taken them"))
+			fmt.Errorf("PostgreSQL has synchronous_commit=%s: unlocking keys could be lost after a card has taken them", commit))
 	}
 	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
 		return fmt.Errorf("take the migration lock: %w", err)

@@ -13,12 +13,12 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"golang.org/x/term"
 
 	"latchkey/internal/api"
 	"latchkey/internal/journey"
+	"latchkey/internal/plain"
 	"latchkey/internal/problem"
 )
 
@@ -56,18 +56,7 @@ func New(e Engine, in io.Reader, out io.Writer) *Terminal {
 const pipePatience = 15 * time.Second
 
 func (t *Terminal) say(format string, args ...any) {
-	fmt.Fprintln(t.out, plain(fmt.Sprintf(format, args...)))
-}
-
-// plain takes out what a terminal would act on: a reader's name comes from
-// outside.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
+	fmt.Fprintln(t.out, plain.Text(fmt.Sprintf(format, args...)))
 }
 
 // ask asks for a line. The end of the input is problem.InputEnded.
@@ -251,7 +240,7 @@ func Status(ctx context.Context, e Engine, out io.Writer, asJSON bool) error {
 		} else if c.TriesLeft != nil && c.State == journey.CardNotLocked {
 			words += fmt.Sprintf(", %d tries of the passcode left", *c.TriesLeft)
 		}
-		fmt.Fprintln(out, plain(strings.Join(slices.DeleteFunc([]string{c.Reader + ":", c.Model, words}, func(s string) bool { return s == "" }), " ")))
+		fmt.Fprintln(out, plain.Text(strings.Join(slices.DeleteFunc([]string{c.Reader + ":", c.Model, words}, func(s string) bool { return s == "" }), " ")))
 	}
 	return nil
 }
