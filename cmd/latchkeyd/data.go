@@ -14,6 +14,7 @@ import (
 	"latchkey/internal/directory"
 	"latchkey/internal/problem"
 	"latchkey/internal/store"
+	"latchkey/internal/unlock"
 )
 
 type importCommand struct {
@@ -106,6 +107,28 @@ func (c reissueCommand) Run(ctx context.Context, s shared) (err error) {
 		return err
 	}
 	_, err = fmt.Fprintln(s.out, "The card has its new unlocking key. The keys before stay on record.")
+	return err
+}
+
+type holderCommand struct {
+	Reset resetCommand `cmd:"" help:"Let a cardholder try again after too many wrong codes in a row."`
+}
+
+type resetCommand struct {
+	StaffNumber string `arg:"" help:"Staff number of the cardholder."`
+}
+
+func (c resetCommand) Run(ctx context.Context, s shared) (err error) {
+	base, err := s.open(ctx, "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, base.DB.Close()) }()
+	sessions := unlock.New(unlock.Parts{DB: base.DB, Directory: base.Directory, Keys: base.Keys}, unlock.Config{})
+	if err := sessions.Forgive(ctx, c.StaffNumber); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(s.out, "The cardholder can try again.")
 	return err
 }
 

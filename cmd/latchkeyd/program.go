@@ -32,6 +32,7 @@ type program struct {
 	Serve   serveCommand   `cmd:"" help:"Run the service."`
 	Import  importCommand  `cmd:"" help:"Import cardholders or cards from a CSV file."`
 	Card    cardCommand    `cmd:"" help:"Commands for one card."`
+	Holder  holderCommand  `cmd:"" help:"Commands for one cardholder."`
 	Audit   auditCommand   `cmd:"" help:"Check or export the audit trail."`
 	Show    configCommand  `cmd:"" name:"config" help:"Print the effective configuration, secrets hidden."`
 	Demo    demoCommand    `cmd:"" help:"Try Latchkey on this computer: service, inbox, a locked card in software, the application."`

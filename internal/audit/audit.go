@@ -51,6 +51,7 @@ const (
 	OutcomeReported   = "outcome.reported"
 	HolderAdded       = "holder.added"
 	HolderChanged     = "holder.changed"
+	HolderForgiven    = "holder.forgiven" // wrong codes in a row no longer count
 	HolderNotified    = "holder.notified"
 	HolderNotNotified = "holder.not_notified"
 	CardAdded         = "card.added"

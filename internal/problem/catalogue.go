@@ -59,6 +59,7 @@ const (
 	CardNotKnown     Code = "LK-4006"
 	HolderNoContact  Code = "LK-4007"
 	CardNoKey        Code = "LK-4008"
+	HolderNotKnown   Code = "LK-4009"
 	SessionExpired   Code = "LK-4101"
 	SessionUnknown   Code = "LK-4102"
 	SessionState     Code = "LK-4103"

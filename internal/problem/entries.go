@@ -64,6 +64,7 @@ func standing() []Entry {
 		{CardNotKnown, http.StatusForbidden, "Your smartcard is not registered", "The service does not know this card.", "Contact your Registration Authority."},
 		{HolderNoContact, http.StatusForbidden, "We have no way to reach you", "No email address or phone number that can be used is on record for you.", "Ask your Registration Authority to add one. You can use it at once."},
 		{CardNoKey, http.StatusForbidden, "We hold no unlocking key for this card", "The card is registered but its unlocking key is not.", "Contact your Registration Authority."},
+		{HolderNotKnown, http.StatusNotFound, "There is no such cardholder", "No cardholder has this staff number.", "Check the staff number. Import the cardholder if it is right."},
 		{SessionExpired, http.StatusGone, "Your time has run out", "The time to unlock your smartcard, 15 minutes unless your organisation says otherwise, has passed.", "Start again."},
 		{SessionUnknown, http.StatusUnauthorized, "This attempt is not known", "The service does not know this attempt.", "Start again."},
 		{SessionState, http.StatusConflict, "That step is not next", "This step cannot be done now.", "Go back to the page you came from, or start again."},

@@ -284,6 +284,9 @@ func TestDailyAndHolderLimits(t *testing.T) {
 		x.Advance(48 * time.Hour)
 		v = spend(t, x, c, 0)
 		wantCode(t, v.check(x.Code(t)), problem.HolderFailures)
+		wantCode(t, x.Sessions.Forgive(t.Context(), "nobody"), problem.HolderNotKnown)
+		v.must(x.Sessions.Forgive(t.Context(), "1001"))
+		v.must(v.check(x.Code(t)))
 	})
 }
 

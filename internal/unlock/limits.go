@@ -3,6 +3,7 @@ package unlock
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"strconv"
 	"time"
 
@@ -97,6 +98,26 @@ func (s *Service) wrongToday(x store.Session) bucket {
 // all cards of one kind.
 func (s *Service) failures(x store.Session) bucket {
 	return bucket{s.bucket("failures of holder", kind(x), x.HolderID), ever, s.conf.Limits.HolderFailures}
+}
+
+// Forgive forgets the wrong codes of a holder, so that a hold
+// (problem.HolderFailures) ends. Error: problem.HolderNotKnown.
+func (s *Service) Forgive(ctx context.Context, staffNumber string) error {
+	return s.update(ctx, func(tx *store.Tx) error {
+		h, err := tx.HolderByStaffNumber(ctx, staffNumber)
+		if errors.Is(err, store.ErrNotFound) {
+			return problem.Wrap(problem.HolderNotKnown, err)
+		}
+		if err != nil {
+			return err
+		}
+		for _, proven := range []bool{true, false} {
+			if err := tx.ResetLimit(ctx, s.failures(store.Session{HolderID: h.ID, Proven: proven}).name); err != nil {
+				return err
+			}
+		}
+		return audit.Append(ctx, tx, audit.Event{Actor: audit.ActorOperator, Action: audit.HolderForgiven, Holder: h.ID})
+	})
 }
 
 // checkTries refuses further tries of codes for this card or holder.
