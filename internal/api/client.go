@@ -49,8 +49,11 @@ func NewClient(address string, roots *x509.CertPool) (*Client, error) {
 	}
 	base, err := url.Parse(strings.TrimRight(strings.TrimSpace(address), "/"))
 	if err != nil || base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "" {
-		p := problem.Wrap(problem.ConfigInvalid, err)
+		p := problem.New(problem.ConfigInvalid)
 		p.Detail = fmt.Sprintf("The service's address %q is not one like https://unlock.example.org.", address)
+		if strings.Contains(address, "@") { // a password may be in it
+			p.Detail = "The service's address has a user name in it. Give it like https://unlock.example.org."
+		}
 		return nil, p
 	}
 	switch {
@@ -199,7 +202,7 @@ func (c *Client) once(ctx context.Context, method, path string, who Credentials,
 		return noAnswer(err)
 	}
 	switch {
-	case w.StatusCode == http.StatusNoContent:
+	case w.StatusCode == http.StatusNoContent && method == "DELETE":
 		return nil
 	case w.StatusCode < 200 || w.StatusCode > 299:
 		return problem.Decode(w.StatusCode, raw)
@@ -218,10 +221,12 @@ func noAnswer(err error) error {
 		host     x509.HostnameError
 		verify   *tls.CertificateVerificationError
 		protocol tls.RecordHeaderError
+		alert    *net.OpError // of TLS at the other end (RFC 8446 section 6)
 		slow     net.Error
 	)
 	switch {
-	case errors.As(err, &unknown), errors.As(err, &invalid), errors.As(err, &host), errors.As(err, &verify), errors.As(err, &protocol):
+	case errors.As(err, &unknown), errors.As(err, &invalid), errors.As(err, &host), errors.As(err, &verify), errors.As(err, &protocol),
+		errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &alert) && alert.Op == "remote error":
 		return problem.Wrap(problem.ServiceCertificate, err)
 	case errors.Is(err, context.Canceled):
 		return err

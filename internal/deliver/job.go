@@ -25,6 +25,8 @@ type Notice struct {
 	Event       string    `json:"event"` // NoticeReleased or NoticeUnlocked
 	Workstation string    `json:"workstation"`
 	At          time.Time `json:"at"`
+	// Address is the one address that this job is for; "" is all of them.
+	Address string `json:"address,omitempty"`
 }
 
 // CodeMail is what the message with a security code says.

@@ -8,9 +8,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	netmail "net/mail"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,10 +54,14 @@ type Mailer struct {
 	from    *netmail.Address
 	options []mail.Option
 	words   *words
+	dial    mail.DialContextFunc
 }
 
 const (
+	// connectTimeout bounds each wait for the mail server, messageTimeout the
+	// whole of one message: less than the queue's sendTimeout.
 	connectTimeout = 10 * time.Second
+	messageTimeout = 30 * time.Second
 	portSTARTTLS   = 587
 	portTLS        = 465
 )
@@ -65,7 +71,7 @@ func NewMailer(o MailerOptions) (*Mailer, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	m := &Mailer{o: o, from: &netmail.Address{Name: o.Organisation, Address: "no-reply@localhost"}}
+	m := &Mailer{o: o, from: &netmail.Address{Name: o.Organisation, Address: "no-reply@localhost"}, dial: (&net.Dialer{}).DialContext}
 	var err error
 	if o.From != "" {
 		if m.from, err = netmail.ParseAddress(o.From); err != nil {
@@ -149,18 +155,64 @@ func (m *Mailer) send(ctx context.Context, to, subject, template string, data an
 		return err
 	}
 	if m.o.Host != "" {
-		client, err := mail.NewClient(m.o.Host, m.options...)
-		if err != nil {
-			return fmt.Errorf("set up the connection to the mail server: %w", err)
+		if err := m.post(ctx, msg); err != nil {
+			return err
 		}
-		if err := client.DialAndSendWithContext(ctx, msg); err != nil {
-			return fmt.Errorf("send: %w", err)
+		if err := m.keep(msg); err != nil {
+			return notKept{err}
 		}
+		return nil
 	}
 	return m.keep(msg)
 }
 
+// post hands a message to the mail server.
+func (m *Mailer) post(ctx context.Context, msg *mail.Msg) error {
+	ctx, cancel := context.WithTimeout(ctx, messageTimeout)
+	defer cancel()
+	options := m.options
+	if m.o.Security != SecurityTLS {
+		options = append(slices.Clip(options), mail.WithDialContextFunc(m.closing(ctx)))
+	}
+	client, err := mail.NewClient(m.o.Host, options...)
+	if err != nil {
+		return fmt.Errorf("set up the connection to the mail server: %w", err)
+	}
+	err = client.DialAndSendWithContext(ctx, msg)
+	// A server that has taken the message and then drops the connection has
+	// it: sent again, it would arrive twice.
+	if err == nil || msg.IsDelivered() {
+		return nil
+	}
+	if late := ctx.Err(); late != nil {
+		err = fmt.Errorf("%w: %w", late, err)
+	}
+	return fmt.Errorf("send: %w", err)
+}
+
+// closing connects, and closes the connection when ctx ends: the client looks
+// at no context once it is connected, and leaves the connection open to a
+// server that does not greet.
+func (m *Mailer) closing(ctx context.Context) mail.DialContextFunc {
+	return func(dialing context.Context, network, address string) (net.Conn, error) {
+		c, err := m.dial(dialing, network, address)
+		if err == nil {
+			context.AfterFunc(ctx, func() { _ = c.Close() })
+		}
+		return c, err
+	}
+}
+
+// notKept says that a message is on its way but not in the folder of messages.
+type notKept struct{ error }
+
+var errAddress = errors.New("the recipient's address is none")
+
 func (m *Mailer) compose(to, subject, template string, data any) (*mail.Msg, error) {
+	// The library would take line ends out of it and send to what is left.
+	if a, err := netmail.ParseAddress("<" + to + ">"); err != nil || a.Address != to {
+		return nil, errAddress
+	}
 	text, html, err := m.words.render(template, data)
 	if err != nil {
 		return nil, err
@@ -213,13 +265,25 @@ func (m *Mailer) keep(msg *mail.Msg) error {
 // message for good (RFC 5321 section 4.2.1, 5yz).
 func permanent(err error) bool {
 	var failed *mail.SendError
-	return errors.As(err, &failed) && !failed.IsTemp() && failed.ErrorCode() >= 500
+	return errors.Is(err, errAddress) || errors.As(err, &failed) && !failed.IsTemp() && failed.ErrorCode() >= 500
+}
+
+// nameless is a failure for the log: a mail server's refusal would name the
+// address.
+func nameless(err error) string {
+	var failed *mail.SendError
+	if errors.As(err, &failed) {
+		return failed.Reason.String()
+	}
+	return err.Error()
 }
 
 // reason is a failure without anything of the message or the address.
 func reason(err error) string {
 	var failed *mail.SendError
 	switch {
+	case errors.Is(err, errAddress):
+		return errAddress.Error()
 	case errors.As(err, &failed) && failed.ErrorCode() != 0:
 		return fmt.Sprintf("the mail server answered %d", failed.ErrorCode())
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -179,31 +180,50 @@ type noticeWorker struct {
 	resolver Resolver
 }
 
-// Work sends a notice to every address. One that fails is tried again with all
-// of them: twice is better than never.
+// Work sends a notice. Where the holder has several addresses each gets a job
+// of its own, so that one that fails neither holds up the others nor has them
+// told again.
 func (w *noticeWorker) Work(ctx context.Context, job *river.Job[Notice]) error {
 	var mails []NoticeMail
 	err := w.queue.db.View(ctx, func(tx *store.Tx) (err error) {
 		mails, err = w.resolver.ResolveNotice(ctx, tx, job.Args)
 		return err
 	})
-	if err != nil || len(mails) == 0 {
+	if err != nil {
 		return err
 	}
+	if job.Args.Address != "" {
+		mails = slices.DeleteFunc(mails, func(m NoticeMail) bool { return m.To != job.Args.Address })
+	}
+	switch {
+	case len(mails) == 0:
+		return nil
+	case len(mails) > 1:
+		return w.queue.db.Update(ctx, func(tx *store.Tx) error {
+			for _, m := range mails {
+				one := job.Args
+				one.Address = m.To
+				if err := w.queue.Notify(ctx, tx, one); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 	event := audit.Event{Actor: audit.ActorService, Session: job.Args.SessionID, Holder: job.Args.HolderID,
-		Details: map[string]string{"event": job.Args.Event, "addresses": fmt.Sprint(len(mails)), "attempt": fmt.Sprint(job.Attempt)}}
-	return w.queue.deliver(ctx, event, audit.HolderNotified, audit.HolderNotNotified, func() error {
-		var all error
-		for _, m := range mails {
-			all = errors.Join(all, w.queue.mailer.SendNotice(ctx, m))
-		}
-		return all
-	})
+		Details: map[string]string{"event": job.Args.Event, "attempt": fmt.Sprint(job.Attempt)}}
+	return w.queue.deliver(ctx, event, audit.HolderNotified, audit.HolderNotNotified,
+		func() error { return w.queue.mailer.SendNotice(ctx, mails[0]) })
 }
 
 // deliver sends, and puts what came of it into the audit trail.
 func (q *Queue) deliver(ctx context.Context, e audit.Event, done, failed string, send func() error) error {
 	err := send()
+	var unkept notKept
+	if errors.As(err, &unkept) {
+		q.log.ErrorContext(ctx, "a message was sent but not written to the folder of messages", "err", unkept.error)
+		err = nil // sending it again would not mend that
+	}
 	if err == nil {
 		e.Action = done
 		return q.note(ctx, e)
@@ -212,7 +232,7 @@ func (q *Queue) deliver(ctx context.Context, e audit.Event, done, failed string,
 	// trail, the log and the queue.
 	why := reason(err)
 	e.Action, e.Details["reason"] = failed, why
-	q.log.WarnContext(ctx, "message not sent", "reason", why, "session", e.Session)
+	q.log.WarnContext(ctx, "message not sent", "reason", why, "session", e.Session, "err", nameless(err))
 	if noteErr := q.note(ctx, e); noteErr != nil {
 		return noteErr
 	}

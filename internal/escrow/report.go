@@ -27,7 +27,7 @@ type Result struct {
 // changes nothing; one with proof counts more than one without. Error:
 // problem.ReportMismatch for a step that was never released.
 func (e *Escrow) Report(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, r api.Report, proven bool) (Result, error) {
-	done, err := released(ctx, tx, s, r)
+	done, err := releasedSteps(ctx, tx, s, r)
 	if err != nil {
 		return Result{}, err
 	}
@@ -46,11 +46,11 @@ func (e *Escrow) Report(ctx context.Context, tx *store.Tx, s store.Session, c *s
 // Released says whether the step of a report was released to its session:
 // problem.ReportMismatch where not.
 func (e *Escrow) Released(ctx context.Context, tx *store.Tx, s store.Session, r api.Report) error {
-	_, err := released(ctx, tx, s, r)
+	_, err := releasedSteps(ctx, tx, s, r)
 	return err
 }
 
-func released(ctx context.Context, tx *store.Tx, s store.Session, r api.Report) ([]store.Release, error) {
+func releasedSteps(ctx context.Context, tx *store.Tx, s store.Session, r api.Report) ([]store.Release, error) {
 	done, err := tx.Releases(ctx, s.ID)
 	if err == nil && (r.Step < 1 || r.Step > len(done) || done[r.Step-1].Epoch != r.Epoch) {
 		err = problem.Wrap(problem.ReportMismatch, fmt.Errorf("step %d, epoch %d", r.Step, r.Epoch))
@@ -117,7 +117,13 @@ func (e *Escrow) learn(ctx context.Context, tx *store.Tx, s store.Session, c *st
 		}
 	case api.OutcomeRefused:
 		if row.Action == string(api.ActionUnblock) && have.pending != nil {
-			c.PendingFirst = row.KeyID == have.current.ID
+			// Once the card has signed that it refuses the current key, a claim
+			// that it refuses the other as well does not bring that back.
+			gone, err := tx.KeyRefused(ctx, c.ID, c.Epoch, have.current.ID)
+			if err != nil {
+				return err
+			}
+			c.PendingFirst = gone || row.KeyID == have.current.ID
 		}
 		if row.Proven && left != nil {
 			c.TriesLeft = *left

@@ -131,8 +131,15 @@ func (v *Server) call(mux *http.ServeMux, method, path string, f func(*http.Requ
 		}
 		status, body, err := v.guard(r, f)
 		v.seconds.WithLabelValues(path).Observe(time.Since(began).Seconds())
+		if err != nil && errors.Is(r.Context().Err(), context.Canceled) {
+			v.log.DebugContext(ctx, "the client is gone", "path", path, "err", err)
+			return // nobody's fault, and nobody to tell
+		}
 		if err != nil {
 			v.refusals.WithLabelValues(path, string(problem.CodeOf(err))).Inc()
+			if problem.From(err).Status == http.StatusUnauthorized {
+				w.Header().Set("WWW-Authenticate", "Bearer") // RFC 9110 section 15.5.2
+			}
 			problem.Write(w, r, v.log, err)
 			return
 		}
@@ -192,8 +199,12 @@ func read[T any](r *http.Request) (T, error) {
 
 // credentials are those of the request; anything missing is an unknown session.
 func credentials(r *http.Request) unlock.Credentials {
-	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	return unlock.Credentials{ID: r.PathValue("id"), Token: token}
+	who := unlock.Credentials{ID: r.PathValue("id")}
+	// The scheme's case does not matter (RFC 9110 section 11.1).
+	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		who.Token = token
+	}
+	return who
 }
 
 // network is the address that limits count by: the client's own, for IPv6 the
