@@ -23,6 +23,7 @@ import (
 	"latchkey/internal/seal"
 	"latchkey/internal/service"
 	"latchkey/internal/store"
+	"latchkey/internal/store/storetest"
 	"latchkey/internal/unlock"
 )
 
@@ -58,7 +59,7 @@ func New(t testing.TB, o Options) *Installation {
 	x := &Installation{Log: &strings.Builder{}}
 	folder := t.TempDir()
 	if o.Database == "" {
-		o.Database = filepath.Join(folder, "test.db")
+		o.Database = storetest.SQLite(t)
 	}
 	var err error
 	so := store.Options{Node: "test"}
