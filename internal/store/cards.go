@@ -67,5 +67,5 @@ func (t *Tx) CardsOfHolder(ctx context.Context, holderID string) ([]Card, error)
 // LockCard reads a card and keeps others from changing it until the
 // transaction ends.
 func (t *Tx) LockCard(ctx context.Context, id string) (Card, error) {
-	return one(ctx, t, "lock card", scanCard, `UPDATE cards SET epoch = epoch WHERE id = $1 RETURNING `+cardColumns, id)
+	return lock(ctx, t, "lock card", scanCard, `SELECT `+cardColumns+` FROM cards WHERE id = $1`, id)
 }

@@ -52,14 +52,11 @@ func (s *Service) SendCode(ctx context.Context, who Credentials, r api.CodeReque
 			return err
 		}
 		buckets := s.sendBuckets(x, address)
-		if err := s.count(ctx, tx, x, problem.SendLimit, buckets...); err != nil {
+		used, err := s.count(ctx, tx, x, problem.SendLimit, buckets...)
+		if err != nil {
 			return err
 		}
 		if err := s.makeCode(ctx, tx, &x, r.Method, address); err != nil {
-			return err
-		}
-		used, _, err := tx.LimitCount(ctx, buckets[0].name, buckets[0].window)
-		if err != nil {
 			return err
 		}
 		now, err := tx.Now(ctx)

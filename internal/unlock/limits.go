@@ -33,21 +33,25 @@ func (s *Service) bucket(kind string, parts ...string) string {
 
 // count counts once in each bucket. Where one of them is full it is a refusal
 // with code; all are counted all the same, so that nobody learns which.
-// Buckets are always given in the order from narrow to wide.
-func (s *Service) count(ctx context.Context, tx *store.Tx, x store.Session, code problem.Code, buckets ...bucket) error {
+// Buckets are always given in the order from narrow to wide. first is the
+// count of the first.
+func (s *Service) count(ctx context.Context, tx *store.Tx, x store.Session, code problem.Code, buckets ...bucket) (first int, err error) {
 	now, err := tx.Now(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var over *problem.Problem
-	for _, b := range buckets {
+	for i, b := range buckets {
 		n, reset, err := tx.BumpLimit(ctx, b.name, b.window, 1)
 		if err != nil {
-			return err
+			return 0, err
+		}
+		if i == 0 {
+			first = n
 		}
 		if n == b.most+1 { // once a window, or an attacker could fill the trail
 			if err := s.note(ctx, tx, x, audit.LimitReached, map[string]string{"limit": b.name, "most": strconv.Itoa(b.most)}); err != nil {
-				return err
+				return 0, err
 			}
 		}
 		if wait := secondsUntil(now, reset); n > b.most && (over == nil || wait > *over.RetryAfter) {
@@ -56,9 +60,9 @@ func (s *Service) count(ctx context.Context, tx *store.Tx, x store.Session, code
 		}
 	}
 	if over != nil {
-		return keep{over}
+		return 0, keep{over}
 	}
-	return nil
+	return first, nil
 }
 
 func secondsUntil(now, at time.Time) int { return int(at.Sub(now)/time.Second) + 1 }
