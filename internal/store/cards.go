@@ -69,3 +69,10 @@ func (t *Tx) CardsOfHolder(ctx context.Context, holderID string) ([]Card, error)
 func (t *Tx) LockCard(ctx context.Context, id string) (Card, error) {
 	return lock(ctx, t, "lock card", scanCard, `SELECT `+cardColumns+` FROM cards WHERE id = $1`, id)
 }
+
+// LockCardOfSession does the same for the card of a session: ErrNotFound where
+// there is no such session, or it has no card.
+func (t *Tx) LockCardOfSession(ctx context.Context, sessionID string) (Card, error) {
+	return lock(ctx, t, "lock the session's card", scanCard,
+		`SELECT `+cardColumns+` FROM cards WHERE id = (SELECT card_id FROM sessions WHERE id = $1)`, sessionID)
+}

@@ -41,20 +41,22 @@ func (s *Service) count(ctx context.Context, tx *store.Tx, x store.Session, code
 		return 0, err
 	}
 	var over *problem.Problem
+	windows := make([]store.Window, len(buckets))
 	for i, b := range buckets {
-		n, reset, err := tx.BumpLimit(ctx, b.name, b.window, 1)
-		if err != nil {
-			return 0, err
-		}
-		if i == 0 {
-			first = n
-		}
+		windows[i] = store.Window{Bucket: b.name, Length: b.window}
+	}
+	counted, err := tx.BumpLimits(ctx, 1, windows...)
+	if err != nil {
+		return 0, err
+	}
+	for i, b := range buckets {
+		n := counted[i].Count
 		if n == b.most+1 { // once a window, or an attacker could fill the trail
 			if err := s.note(ctx, tx, x, audit.LimitReached, map[string]string{"limit": b.name, "most": strconv.Itoa(b.most)}); err != nil {
 				return 0, err
 			}
 		}
-		if wait := secondsUntil(now, reset); n > b.most && (over == nil || wait > *over.RetryAfter) {
+		if wait := secondsUntil(now, counted[i].ResetAt); n > b.most && (over == nil || wait > *over.RetryAfter) {
 			over = problem.New(code)
 			over.RetryAfter = &wait
 		}
@@ -62,7 +64,7 @@ func (s *Service) count(ctx context.Context, tx *store.Tx, x store.Session, code
 	if over != nil {
 		return 0, keep{over}
 	}
-	return first, nil
+	return counted[0].Count, nil
 }
 
 func secondsUntil(now, at time.Time) int { return int(at.Sub(now)/time.Second) + 1 }
@@ -96,27 +98,28 @@ func (s *Service) failures(x store.Session) bucket {
 	return bucket{s.bucket("failures of holder", kind(x), x.HolderID), ever, s.conf.Limits.HolderFailures}
 }
 
-// checkTries refuses further tries of codes for this card or holder.
-func (s *Service) checkTries(ctx context.Context, tx *store.Tx, x store.Session) error {
+// checkTries refuses further tries of codes for this card or holder. failures
+// is how many the holder has had since the last right one.
+func (s *Service) checkTries(ctx context.Context, tx *store.Tx, x store.Session) (failures int, err error) {
 	now, err := tx.Now(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	today, holder := s.wrongToday(x), s.failures(x)
 	n, reset, err := tx.LimitCount(ctx, today.name, today.window)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if n >= today.most {
 		p, wait := problem.New(problem.DayLimit), secondsUntil(now, reset)
 		p.RetryAfter = &wait
-		return p
+		return 0, p
 	}
-	if n, _, err = tx.LimitCount(ctx, holder.name, holder.window); err != nil {
-		return err
+	if failures, _, err = tx.LimitCount(ctx, holder.name, holder.window); err != nil {
+		return 0, err
 	}
-	if n >= holder.most {
-		return problem.New(problem.HolderFailures) // time alone does not help
+	if failures >= holder.most {
+		return 0, problem.New(problem.HolderFailures) // time alone does not help
 	}
-	return nil
+	return failures, nil
 }

@@ -17,7 +17,7 @@ import (
 // ReleaseMismatch, ProofWrong, CardNoKey and those of Prove.
 func (s *Service) Release(ctx context.Context, who Credentials, r api.ReleaseRequest) (out api.Envelope, err error) {
 	err = s.update(ctx, func(tx *store.Tx) error {
-		x, err := s.live(ctx, tx, who)
+		x, c, err := s.live(ctx, tx, who)
 		if err != nil {
 			return err
 		}
@@ -26,8 +26,7 @@ func (s *Service) Release(ctx context.Context, who Credentials, r api.ReleaseReq
 		default:
 			return problem.New(problem.SessionState)
 		}
-		c, err := s.cardFor(ctx, tx, x)
-		if err != nil {
+		if err := s.standsStill(ctx, tx, x, c); err != nil {
 			return err
 		}
 		if err := s.proofHere(x, c, r); err != nil {
@@ -51,25 +50,24 @@ func (s *Service) Release(ctx context.Context, who Credentials, r api.ReleaseReq
 	return out, err
 }
 
-// cardFor reads the card of a session once more: card and holder may have been
-// suspended since it began.
-func (s *Service) cardFor(ctx context.Context, tx *store.Tx, x store.Session) (store.Card, error) {
-	c, err := s.Directory.Card(ctx, tx, x.CardID)
-	if err != nil {
-		return c, problem.Wrap(problem.CardNotServed, err)
+// standsStill looks at card and holder of a session once more: they may have
+// been suspended since it began.
+func (s *Service) standsStill(ctx context.Context, tx *store.Tx, x store.Session, c store.Card) error {
+	if err := s.Directory.CheckCard(ctx, tx, c); err != nil {
+		return problem.Wrap(problem.CardNotServed, err)
 	}
 	h, err := s.Directory.Holder(ctx, tx, c.HolderID)
 	if err != nil || h.ID != x.HolderID {
-		return c, problem.Wrap(problem.CardNotServed, err)
+		return problem.Wrap(problem.CardNotServed, err)
 	}
 	now, err := tx.Now(ctx)
 	if err != nil {
-		return c, err
+		return err
 	}
 	if err := directory.Standing(c, h, now); err != nil {
-		return c, precise(&x, err)
+		return precise(&x, err)
 	}
-	return c, nil
+	return nil
 }
 
 // tell has the holder told at every address.
@@ -89,15 +87,14 @@ func (s *Service) Report(ctx context.Context, who Credentials, r api.Report) (ou
 		return out, malformed("outcome")
 	}
 	err = s.update(ctx, func(tx *store.Tx) error {
-		x, err := s.load(ctx, tx, who)
+		x, c, err := s.load(ctx, tx, who)
 		if err != nil {
 			return err
 		}
 		if x.CardID == "" {
 			return problem.New(problem.ReportMismatch)
 		}
-		c, err := s.Directory.Card(ctx, tx, x.CardID)
-		if err != nil {
+		if err := s.Directory.CheckCard(ctx, tx, c); err != nil {
 			return problem.Wrap(problem.ReportMismatch, err)
 		}
 		proven, err := s.proven(x, c, r)
