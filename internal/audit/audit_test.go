@@ -13,6 +13,7 @@ import (
 
 	"latchkey/internal/problem"
 	"latchkey/internal/store"
+	"latchkey/internal/store/storetest"
 )
 
 const (
@@ -23,7 +24,7 @@ const (
 // openTrail makes a trail of nodes*entries entries.
 func openTrail(t testing.TB) *store.DB {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "test.db")
+	path := storetest.SQLite(t)
 	var db *store.DB
 	for n := range nodes {
 		var err error

@@ -82,7 +82,7 @@ func (d *Directory) Identify(ctx context.Context, tx *store.Tx, family, id, seri
 	if err != nil {
 		return store.Card{}, store.Holder{}, err
 	}
-	if err := d.checkCard(ctx, tx, c); err != nil {
+	if err := d.CheckCard(ctx, tx, c); err != nil {
 		return store.Card{}, store.Holder{}, err
 	}
 	if serial != "" && c.Serial != "" && serial != c.Serial {
@@ -93,18 +93,6 @@ func (d *Directory) Identify(ctx context.Context, tx *store.Tx, family, id, seri
 		return store.Card{}, store.Holder{}, err
 	}
 	return c, h, nil
-}
-
-// Card reads a card by its id, with Identify's errors.
-func (d *Directory) Card(ctx context.Context, tx *store.Tx, id string) (store.Card, error) {
-	c, err := tx.Card(ctx, id)
-	if err != nil {
-		return store.Card{}, err
-	}
-	if err := d.checkCard(ctx, tx, c); err != nil {
-		return store.Card{}, err
-	}
-	return c, nil
 }
 
 // Holder reads a holder by id, with Identify's errors.
@@ -227,7 +215,8 @@ func (d *Directory) checkContact(ctx context.Context, tx *store.Tx, c store.Cont
 	return d.tampered(ctx, tx, audit.Event{Holder: c.HolderID}, "contact")
 }
 
-func (d *Directory) checkCard(ctx context.Context, tx *store.Tx, c store.Card) error {
+// CheckCard makes sure that a card's record is ours, with Identify's errors.
+func (d *Directory) CheckCard(ctx context.Context, tx *store.Tx, c store.Card) error {
 	if d.keys.CheckMAC(c.MAC, "card", cardFields(c)...) {
 		return nil
 	}

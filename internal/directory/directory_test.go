@@ -13,6 +13,7 @@ import (
 	"latchkey/internal/seal"
 	"latchkey/internal/store"
 	"latchkey/internal/store/pgtest"
+	"latchkey/internal/store/storetest"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
@@ -26,8 +27,8 @@ type fixture struct {
 // urls gives an empty database of each kind.
 func urls() map[string]func(testing.TB) string {
 	return map[string]func(testing.TB) string{
-		"SQLite":     func(t testing.TB) string { return filepath.Join(t.TempDir(), "test.db") },
-		"PostgreSQL": pgtest.URL,
+		"SQLite":     storetest.SQLite,
+		"PostgreSQL": storetest.PostgreSQL,
 	}
 }
 

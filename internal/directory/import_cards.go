@@ -186,7 +186,7 @@ func (c *cardRecord) apply(ctx context.Context, tx *store.Tx) (outcome, error) {
 	if have, err = tx.LockCard(ctx, have.ID); err != nil { // the whole record is written back
 		return unchanged, err
 	}
-	if err := c.d.checkCard(ctx, tx, have); err != nil {
+	if err := c.d.CheckCard(ctx, tx, have); err != nil {
 		return unchanged, tamperedLine(err)
 	}
 	return c.change(ctx, tx, have, h)

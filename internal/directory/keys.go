@@ -56,7 +56,7 @@ func (d *Directory) Reissue(ctx context.Context, tx *store.Tx, family, identifie
 	if c, err = tx.LockCard(ctx, c.ID); err != nil {
 		return err
 	}
-	if err := d.checkCard(ctx, tx, c); err != nil {
+	if err := d.CheckCard(ctx, tx, c); err != nil {
 		return err
 	}
 	return d.replaceKey(ctx, tx, c, puk)

@@ -186,6 +186,9 @@ func (e *Escrow) alert(ctx context.Context, tx *store.Tx, s store.Session, c *st
 
 // next is the step that follows, 0 for none.
 func next(ctx context.Context, tx *store.Tx, c *store.Card, done []store.Release) (int, error) {
+	if last := done[len(done)-1]; last.Outcome == string(api.OutcomeUnlocked) && last.NextID != "" {
+		return 0, nil // the usual end, whatever keys there are
+	}
 	have, err := candidates(ctx, tx, c.ID)
 	if err != nil {
 		return 0, err

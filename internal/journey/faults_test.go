@@ -61,7 +61,8 @@ func TestCardPulledAtAnyCommand(t *testing.T) {
 	for name, desk := range kinds() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for n := 1; n <= commands(t, desk); n++ {
+			all := commands(t, desk)
+			for n := 1; n <= all; n++ {
 				for _, after := range []bool{false, true} {
 					d := desk(t)
 					d.verified()
@@ -110,7 +111,8 @@ func TestAnyFaultThenAgain(t *testing.T) {
 	for name, desk := range kinds() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for n := 1; n <= commands(t, desk); n++ {
+			all := commands(t, desk)
+			for n := 1; n <= all; n++ {
 				for _, after := range []bool{false, true} {
 					d := desk(t)
 					d.crash(n, after)
@@ -127,18 +129,20 @@ func TestAnyTwoFaultsThenAgain(t *testing.T) {
 	for name, desk := range kinds() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			all := commands(t, desk)
+			all, tried, pairs := commands(t, desk), 0, 0
 			for first := 1; first <= all; first++ {
 				for second := 1; second <= all+14; second++ {
-					if (first*7+second*3)%sample() != 0 {
+					if pairs++; (first*7+second*3)%sample() != 0 {
 						continue
 					}
+					tried++
 					d := desk(t)
 					d.crash(first, true)
 					d.crash(second, true)
 					d.mustUnlockWithin(2, fmt.Sprintf("crashes at %d and %d", first, second))
 				}
 			}
+			t.Logf("%d of %d pairs of crashes tried", tried, pairs)
 		})
 	}
 }

@@ -67,5 +67,12 @@ func (t *Tx) CardsOfHolder(ctx context.Context, holderID string) ([]Card, error)
 // LockCard reads a card and keeps others from changing it until the
 // transaction ends.
 func (t *Tx) LockCard(ctx context.Context, id string) (Card, error) {
-	return one(ctx, t, "lock card", scanCard, `UPDATE cards SET epoch = epoch WHERE id = $1 RETURNING `+cardColumns, id)
+	return lock(ctx, t, "lock card", scanCard, `SELECT `+cardColumns+` FROM cards WHERE id = $1`, id)
+}
+
+// LockCardOfSession does the same for the card of a session: ErrNotFound where
+// there is no such session, or it has no card.
+func (t *Tx) LockCardOfSession(ctx context.Context, sessionID string) (Card, error) {
+	return lock(ctx, t, "lock the session's card", scanCard,
+		`SELECT `+cardColumns+` FROM cards WHERE id = (SELECT card_id FROM sessions WHERE id = $1)`, sessionID)
 }

@@ -1,7 +1,7 @@
 // Package store keeps what the service knows: cardholders, cards, sealed
 // unlocking keys, sessions, limits and the audit trail. It runs the same text
 // of SQL on SQLite (one machine) and on PostgreSQL (any number of nodes); only
-// the tables' definitions differ (folder migrations).
+// the tables' definitions (folder migrations) and the locking of a row differ.
 //
 // It promises:
 //   - what a committed Update wrote survives a power cut (SQLite: WAL with
@@ -66,7 +66,9 @@ type Options struct {
 type DB struct {
 	dialect string
 	write   *sql.DB
-	read    *sql.DB // the same pool as write on PostgreSQL
+	read    *sql.DB     // the same pool as write on PostgreSQL
+	writes  *statements // of write, nil on PostgreSQL
+	reads   *statements // of read, nil on PostgreSQL
 	clock   func() time.Time
 	node    string
 	log     *slog.Logger
@@ -166,11 +168,17 @@ func (db *DB) connectSQLite(path string, o Options) error {
 	}
 	db.read.SetMaxOpenConns(o.MaxConns)
 	db.read.SetMaxIdleConns(o.MaxConns)
+	db.writes, db.reads = newStatements(db.write), newStatements(db.read)
 	return nil
 }
 
 // Close closes the database.
 func (db *DB) Close() error {
+	for _, s := range []*statements{db.writes, db.reads} {
+		if s != nil {
+			s.close()
+		}
+	}
 	err := db.write.Close()
 	if db.read != db.write {
 		err = errors.Join(err, db.read.Close())

@@ -36,8 +36,7 @@ func (t *Tx) HolderByStaffNumber(ctx context.Context, number string) (Holder, er
 // LockHolder reads a holder and keeps others from changing it until the
 // transaction ends.
 func (t *Tx) LockHolder(ctx context.Context, id string) (Holder, error) {
-	return one(ctx, t, "lock holder", scanHolder,
-		`UPDATE holders SET state = state WHERE id = $1 RETURNING `+holderColumns, id)
+	return lock(ctx, t, "lock holder", scanHolder, `SELECT `+holderColumns+` FROM holders WHERE id = $1`, id)
 }
 
 const contactColumns = `id, holder_id, kind, value, created_at, mac`

@@ -35,8 +35,7 @@ func (t *Tx) SessionByID(ctx context.Context, id string) (Session, error) {
 // LockSession reads a session and keeps others from changing it until the
 // transaction ends.
 func (t *Tx) LockSession(ctx context.Context, id string) (Session, error) {
-	return one(ctx, t, "lock session", scanSession,
-		`UPDATE sessions SET sends = sends WHERE id = $1 RETURNING `+sessionColumns, id)
+	return lock(ctx, t, "lock session", scanSession, `SELECT `+sessionColumns+` FROM sessions WHERE id = $1`, id)
 }
 
 // SaveSession replaces what changes in a session's life. What was claimed at

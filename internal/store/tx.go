@@ -18,9 +18,10 @@ type Tx struct {
 	readOnly bool
 	now      time.Time    // zero: not read yet
 	events   []AuditEvent // to be chained and written at the commit
-	// prepared holds statements that ran more than once (nil after the first
-	// time). Only SQLite needs it, for imports: pgx keeps its own.
-	prepared map[string]*sql.Stmt
+	// ready has the prepared statements of SQLite, used those of them that ran
+	// in this transaction already.
+	ready *statements
+	used  map[string]*sql.Stmt
 }
 
 // SQL is the transaction itself, for River's InsertTx alone.
@@ -50,12 +51,15 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 }
 
 func (db *DB) update(ctx context.Context, fn func(*Tx) error) error {
+	if db.writes != nil {
+		db.writes.prepare(ctx)
+	}
 	tx, err := db.write.BeginTx(ctx, &sql.TxOptions{})
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer tx.Rollback() // no effect after the commit
-	t := &Tx{db: db, tx: tx}
+	t := &Tx{db: db, tx: tx, ready: db.writes}
 	if err := fn(t); err != nil {
 		return err
 	}
@@ -78,12 +82,15 @@ func (db *DB) view(ctx context.Context, fn func(*Tx) error) error {
 	if db.dialect == PostgreSQL {
 		o = &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
 	}
+	if db.reads != nil {
+		db.reads.prepare(ctx)
+	}
 	tx, err := db.read.BeginTx(ctx, o)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer tx.Rollback()
-	return fn(&Tx{db: db, tx: tx, readOnly: true})
+	return fn(&Tx{db: db, tx: tx, readOnly: true, ready: db.reads})
 }
 
 // Now is the time by the database's clock, in UTC and whole microseconds. It
@@ -184,6 +191,20 @@ func one[T any](ctx context.Context, t *Tx, what string, scan func(scanner) (T, 
 		return v, fmt.Errorf("%s: %w", what, err)
 	}
 	return v, nil
+}
+
+// lock reads the one row of a query and keeps others from changing it until
+// the transaction ends: ErrNotFound where there is none. On SQLite a
+// transaction of Update has the whole database.
+func lock[T any](ctx context.Context, t *Tx, what string, scan func(scanner) (T, error), query string, args ...any) (T, error) {
+	if t.readOnly {
+		var none T
+		return none, fmt.Errorf("%s: %w", what, errReadOnly)
+	}
+	if t.db.dialect == PostgreSQL {
+		query += ` FOR UPDATE`
+	}
+	return one(ctx, t, what, scan, query, args...)
 }
 
 // many reads all rows of a query.

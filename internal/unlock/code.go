@@ -37,7 +37,7 @@ const kindCode = "code"
 // MethodUnavailable, SendLimit, SessionState.
 func (s *Service) SendCode(ctx context.Context, who Credentials, r api.CodeRequest) (out api.CodeSent, err error) {
 	err = s.update(ctx, func(tx *store.Tx) error {
-		x, err := s.live(ctx, tx, who)
+		x, _, err := s.live(ctx, tx, who)
 		if err != nil {
 			return err
 		}
@@ -52,14 +52,11 @@ func (s *Service) SendCode(ctx context.Context, who Credentials, r api.CodeReque
 			return err
 		}
 		buckets := s.sendBuckets(x, address)
-		if err := s.count(ctx, tx, x, problem.SendLimit, buckets...); err != nil {
+		used, err := s.count(ctx, tx, x, problem.SendLimit, buckets...)
+		if err != nil {
 			return err
 		}
 		if err := s.makeCode(ctx, tx, &x, r.Method, address); err != nil {
-			return err
-		}
-		used, _, err := tx.LimitCount(ctx, buckets[0].name, buckets[0].window)
-		if err != nil {
 			return err
 		}
 		now, err := tx.Now(ctx)
@@ -125,7 +122,7 @@ func (s *Service) codeHash(session, code string) []byte {
 func (s *Service) CheckCode(ctx context.Context, who Credentials, r api.CodeCheck) (out api.Session, err error) {
 	typed := tidyCode(r.Code)
 	err = s.update(ctx, func(tx *store.Tx) error {
-		x, err := s.live(ctx, tx, who)
+		x, _, err := s.live(ctx, tx, who)
 		if err != nil {
 			return err
 		}
@@ -142,7 +139,8 @@ func (s *Service) CheckCode(ctx context.Context, who Credentials, r api.CodeChec
 		if err != nil {
 			return err
 		}
-		if err := s.checkTries(ctx, tx, x); err != nil {
+		failures, err := s.checkTries(ctx, tx, x)
+		if err != nil {
 			return err
 		}
 		right, err := s.right(ctx, tx, x, code, typed)
@@ -152,7 +150,7 @@ func (s *Service) CheckCode(ctx context.Context, who Credentials, r api.CodeChec
 		if !right {
 			return s.wrong(ctx, tx, &x)
 		}
-		if err := s.verified(ctx, tx, &x, code.Method); err != nil {
+		if err := s.verified(ctx, tx, &x, code.Method, failures); err != nil {
 			return err
 		}
 		out, err = s.wire(ctx, tx, x)
@@ -201,8 +199,8 @@ func (s *Service) wrong(ctx context.Context, tx *store.Tx, x *store.Session) err
 }
 
 // verified notes that the person has proven who they are. Older verified
-// sessions of the card are over (R5).
-func (s *Service) verified(ctx context.Context, tx *store.Tx, x *store.Session, method string) error {
+// sessions of the card are over (R5). failures is the holder's count so far.
+func (s *Service) verified(ctx context.Context, tx *store.Tx, x *store.Session, method string, failures int) error {
 	others, err := tx.LiveSessionsOfCard(ctx, x.CardID)
 	if err != nil {
 		return err
@@ -212,8 +210,10 @@ func (s *Service) verified(ctx context.Context, tx *store.Tx, x *store.Session, 
 			return err
 		}
 	}
-	if err := tx.ResetLimit(ctx, s.failures(*x).name); err != nil {
-		return err
+	if failures > 0 {
+		if err := tx.ResetLimit(ctx, s.failures(*x).name); err != nil {
+			return err
+		}
 	}
 	x.State, x.VerifiedBy = string(api.StateVerified), method
 	if err := s.save(ctx, tx, x); err != nil {

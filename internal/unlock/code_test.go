@@ -11,7 +11,7 @@ import (
 	"latchkey/internal/api"
 	"latchkey/internal/card/emulator"
 	"latchkey/internal/problem"
-	"latchkey/internal/store/pgtest"
+	"latchkey/internal/store/storetest"
 	"latchkey/internal/unlock"
 	"latchkey/internal/unlock/unlocktest"
 )
@@ -21,7 +21,7 @@ func freshly(t *testing.T, database string) string {
 	if database == "" {
 		return ""
 	}
-	return pgtest.URL(t)
+	return storetest.PostgreSQL(t)
 }
 
 // enrolled is a service with one card.

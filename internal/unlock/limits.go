@@ -32,41 +32,45 @@ func (s *Service) bucket(kind string, parts ...string) string {
 	return kind + " " + hex.EncodeToString(s.Keys.Hash("limit "+kind, raw...)[:16])
 }
 
-// count counts once in each bucket, in the order given, from narrow to wide.
-// Where one of them is full it is a refusal with code, and those after it stay
-// as they are: one client must not use up what all share. The first refusal of
-// a window goes into the trail; the ones after it write nothing.
-func (s *Service) count(ctx context.Context, tx *store.Tx, x store.Session, code problem.Code, buckets ...bucket) error {
+// count counts once in each bucket, given from narrow to wide. Where one of
+// them is full it is a refusal with code, and those after it stay as they are:
+// one client must not use up what all share. The first refusal of a window goes
+// into the trail; the ones after it write nothing. first is the count of the
+// first bucket.
+func (s *Service) count(ctx context.Context, tx *store.Tx, x store.Session, code problem.Code, buckets ...bucket) (first int, err error) {
 	now, err := tx.Now(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	counted := false
-	for _, b := range buckets {
-		n, reset, err := tx.LimitCount(ctx, b.name, b.window)
-		if err != nil {
-			return err
-		}
+	windows := make([]store.Window, len(buckets))
+	for i, b := range buckets {
+		windows[i] = store.Window{Bucket: b.name, Length: b.window}
+	}
+	counted, err := tx.BumpLimits(ctx, 1, windows...)
+	if err != nil {
+		return 0, err
+	}
+	for i, b := range buckets {
+		n := counted[i].Count
 		if n <= b.most {
-			if n, reset, err = tx.BumpLimit(ctx, b.name, b.window, 1); err != nil {
-				return err
-			}
-			counted = true
-			if n <= b.most {
-				continue
-			}
-			if err := s.note(ctx, tx, x, audit.LimitReached, map[string]string{"limit": b.name, "most": strconv.Itoa(b.most)}); err != nil {
-				return err
-			}
+			continue
 		}
-		over, wait := problem.New(code), secondsUntil(now, reset)
+		over, wait := problem.New(code), secondsUntil(now, counted[i].ResetAt)
 		over.RetryAfter = &wait
-		if counted {
-			return keep{over}
+		if n > b.most+1 {
+			return 0, over // nothing of this transaction stays
 		}
-		return over
+		if rest := windows[i+1:]; len(rest) > 0 {
+			if _, err := tx.BumpLimits(ctx, -1, rest...); err != nil {
+				return 0, err
+			}
+		}
+		if err := s.note(ctx, tx, x, audit.LimitReached, map[string]string{"limit": b.name, "most": strconv.Itoa(b.most)}); err != nil {
+			return 0, err
+		}
+		return 0, keep{over}
 	}
-	return nil
+	return counted[0].Count, nil
 }
 
 func secondsUntil(now, at time.Time) int { return int(at.Sub(now)/time.Second) + 1 }
@@ -120,27 +124,28 @@ func (s *Service) Forgive(ctx context.Context, staffNumber string) error {
 	})
 }
 
-// checkTries refuses further tries of codes for this card or holder.
-func (s *Service) checkTries(ctx context.Context, tx *store.Tx, x store.Session) error {
+// checkTries refuses further tries of codes for this card or holder. failures
+// is how many the holder has had since the last right one.
+func (s *Service) checkTries(ctx context.Context, tx *store.Tx, x store.Session) (failures int, err error) {
 	now, err := tx.Now(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	today, holder := s.wrongToday(x), s.failures(x)
 	n, reset, err := tx.LimitCount(ctx, today.name, today.window)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if n >= today.most {
 		p, wait := problem.New(problem.DayLimit), secondsUntil(now, reset)
 		p.RetryAfter = &wait
-		return p
+		return 0, p
 	}
-	if n, _, err = tx.LimitCount(ctx, holder.name, holder.window); err != nil {
-		return err
+	if failures, _, err = tx.LimitCount(ctx, holder.name, holder.window); err != nil {
+		return 0, err
 	}
-	if n >= holder.most {
-		return problem.New(problem.HolderFailures) // time alone does not help
+	if failures >= holder.most {
+		return 0, problem.New(problem.HolderFailures) // time alone does not help
 	}
-	return nil
+	return failures, nil
 }

@@ -29,7 +29,7 @@ const (
 // not go on is problem.CardNotServed.
 func (s *Service) Prove(ctx context.Context, who Credentials, r api.ProofRequest) (out api.Session, err error) {
 	err = s.update(ctx, func(tx *store.Tx) error {
-		x, err := s.live(ctx, tx, who)
+		x, _, err := s.live(ctx, tx, who)
 		if err != nil {
 			return err
 		}

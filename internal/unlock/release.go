@@ -18,7 +18,7 @@ import (
 // ReleaseMismatch, ProofWrong, CardNoKey and those of Prove.
 func (s *Service) Release(ctx context.Context, who Credentials, r api.ReleaseRequest) (out api.Envelope, err error) {
 	err = s.update(ctx, func(tx *store.Tx) error {
-		x, err := s.live(ctx, tx, who)
+		x, c, err := s.live(ctx, tx, who)
 		if err != nil {
 			return err
 		}
@@ -27,8 +27,7 @@ func (s *Service) Release(ctx context.Context, who Credentials, r api.ReleaseReq
 		default:
 			return problem.New(problem.SessionState)
 		}
-		c, err := s.cardFor(ctx, tx, x)
-		if err != nil {
+		if err := s.standsStill(ctx, tx, x, c); err != nil {
 			return err
 		}
 		if err := s.proofHere(x, c, r); err != nil {
@@ -49,25 +48,24 @@ func (s *Service) Release(ctx context.Context, who Credentials, r api.ReleaseReq
 	return out, err
 }
 
-// cardFor reads the card of a session once more: card and holder may have been
-// suspended since it began.
-func (s *Service) cardFor(ctx context.Context, tx *store.Tx, x store.Session) (store.Card, error) {
-	c, err := s.Directory.Card(ctx, tx, x.CardID)
-	if err != nil {
-		return c, notServed(err)
+// standsStill looks at card and holder of a session once more: they may have
+// been suspended since it began.
+func (s *Service) standsStill(ctx context.Context, tx *store.Tx, x store.Session, c store.Card) error {
+	if err := s.Directory.CheckCard(ctx, tx, c); err != nil {
+		return notServed(err)
 	}
 	h, err := s.Directory.Holder(ctx, tx, c.HolderID)
 	if err != nil || h.ID != x.HolderID {
-		return c, notServed(err)
+		return notServed(err)
 	}
 	now, err := tx.Now(ctx)
 	if err != nil {
-		return c, err
+		return err
 	}
 	if err := directory.Standing(c, h, now); err != nil {
-		return c, precise(&x, err)
+		return precise(&x, err)
 	}
-	return c, nil
+	return nil
 }
 
 // notServed is the answer where a record is gone, or was not written by us: of
@@ -116,7 +114,7 @@ func (s *Service) Report(ctx context.Context, who Credentials, r api.Report) (ou
 		return out, malformed("outcome")
 	}
 	err = s.update(ctx, func(tx *store.Tx) error {
-		x, err := s.load(ctx, tx, who)
+		x, c, err := s.load(ctx, tx, who)
 		if err != nil {
 			return err
 		}
@@ -124,8 +122,7 @@ func (s *Service) Report(ctx context.Context, who Credentials, r api.Report) (ou
 		if err := s.Escrow.Released(ctx, tx, x, r); err != nil {
 			return err
 		}
-		c, err := s.Directory.Card(ctx, tx, x.CardID)
-		if err != nil {
+		if err := s.Directory.CheckCard(ctx, tx, c); err != nil {
 			return notServed(err)
 		}
 		proven, err := s.proven(x, c, r)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -17,63 +18,65 @@ import (
 type Credentials struct{ ID, Token string }
 
 // live loads a session that can go on: known, of this caller, not ended, in
-// time. Session and card are locked. Errors: problem.SessionUnknown,
-// SessionExpired, SessionReplaced, SessionFinished.
-func (s *Service) live(ctx context.Context, tx *store.Tx, who Credentials) (store.Session, error) {
-	x, err := s.load(ctx, tx, who)
+// time; and its card, which is unchecked and empty where there is none. Both
+// are locked. Errors: problem.SessionUnknown, SessionExpired, SessionReplaced,
+// SessionFinished.
+func (s *Service) live(ctx context.Context, tx *store.Tx, who Credentials) (store.Session, store.Card, error) {
+	x, c, err := s.load(ctx, tx, who)
 	if err != nil {
-		return x, err
+		return x, c, err
 	}
 	now, err := tx.Now(ctx)
 	if err != nil {
-		return x, err
+		return x, c, err
 	}
 	switch api.State(x.State) {
 	case api.StateExpired:
-		return x, problem.New(problem.SessionExpired)
+		return x, c, problem.New(problem.SessionExpired)
 	case api.StateSuperseded:
-		return x, problem.New(problem.SessionReplaced)
+		return x, c, problem.New(problem.SessionReplaced)
 	case api.StateFailed, api.StateAbandoned:
-		return x, problem.New(problem.SessionFinished)
+		return x, c, problem.New(problem.SessionFinished)
 	}
 	if now.Before(x.ExpiresAt) {
-		return x, nil
+		return x, c, nil
 	}
 	if api.State(x.State) == api.StateUnlocked {
-		return x, problem.New(problem.SessionFinished)
+		return x, c, problem.New(problem.SessionFinished)
 	}
 	if err := s.end(ctx, tx, &x, api.StateExpired, audit.SessionExpired, nil); err != nil {
-		return x, err
+		return x, c, err
 	}
-	return x, keep{problem.New(problem.SessionExpired)}
+	return x, c, keep{problem.New(problem.SessionExpired)}
 }
 
-// load loads and locks a session of this caller, ended or not. The card is
-// locked first, always, so that two sessions of one card never wait for each
-// other.
-func (s *Service) load(ctx context.Context, tx *store.Tx, who Credentials) (store.Session, error) {
+// load loads and locks a session of this caller, ended or not, and its card.
+// The card is locked first, always, so that two sessions of one card never wait
+// for each other.
+func (s *Service) load(ctx context.Context, tx *store.Tx, who Credentials) (x store.Session, c store.Card, err error) {
 	if who.ID == "" || who.Token == "" || !clean(who.ID) {
-		return store.Session{}, problem.New(problem.SessionUnknown)
+		return x, c, problem.New(problem.SessionUnknown)
 	}
-	x, err := tx.SessionByID(ctx, who.ID)
+	// Whoever knows the id of a session, 100 random bits, but not its token
+	// locks its card for the moment until the token is looked at.
+	c, err = tx.LockCardOfSession(ctx, who.ID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return x, c, err
+	}
+	x, err = tx.LockSession(ctx, who.ID)
 	if errors.Is(err, store.ErrNotFound) {
-		return x, problem.Wrap(problem.SessionUnknown, err)
+		return x, c, problem.Wrap(problem.SessionUnknown, err)
 	}
 	if err != nil {
-		return x, err
+		return x, c, err
 	}
 	if subtle.ConstantTimeCompare(x.TokenHash, s.tokenHash(who)) != 1 {
-		return store.Session{}, problem.New(problem.SessionUnknown)
+		return store.Session{}, store.Card{}, problem.New(problem.SessionUnknown)
 	}
-	if x.CardID != "" {
-		if _, err := tx.LockCard(ctx, x.CardID); err != nil {
-			return x, err
-		}
+	if c.ID != x.CardID {
+		return x, c, fmt.Errorf("the card of session %s: %w", x.ID, store.ErrNotFound)
 	}
-	if x, err = tx.LockSession(ctx, who.ID); err != nil {
-		return x, err
-	}
-	return x, s.checkMAC(ctx, tx, x)
+	return x, c, s.checkMAC(ctx, tx, x)
 }
 
 func (s *Service) tokenHash(who Credentials) []byte {
@@ -175,7 +178,7 @@ func missing(m api.Method) string {
 // Get is where a session stands.
 func (s *Service) Get(ctx context.Context, who Credentials) (out api.Session, err error) {
 	err = s.update(ctx, func(tx *store.Tx) error {
-		x, err := s.load(ctx, tx, who)
+		x, _, err := s.load(ctx, tx, who)
 		if err != nil {
 			return err
 		}
@@ -197,7 +200,7 @@ func (s *Service) Get(ctx context.Context, who Credentials) (out api.Session, er
 // Abandon gives a session up. One that has ended stays as it is.
 func (s *Service) Abandon(ctx context.Context, who Credentials) error {
 	return s.update(ctx, func(tx *store.Tx) error {
-		x, err := s.load(ctx, tx, who)
+		x, _, err := s.load(ctx, tx, who)
 		if err != nil || api.State(x.State).Final() {
 			return err
 		}

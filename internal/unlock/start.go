@@ -156,7 +156,8 @@ func tidy(s string, longest int) string {
 
 // limitStarts counts a start for its network and for the whole service.
 func (s *Service) limitStarts(ctx context.Context, tx *store.Tx, network string) error {
-	return s.count(ctx, tx, store.Session{Network: network}, problem.RequestRate,
+	_, err := s.count(ctx, tx, store.Session{Network: network}, problem.RequestRate,
 		bucket{s.bucket("starts of network", network), time.Minute, s.conf.Limits.StartsPerNetwork},
 		bucket{s.bucket("starts"), time.Minute, s.conf.Limits.StartsTotal})
+	return err
 }

@@ -15,6 +15,7 @@ import (
 	"latchkey/internal/problem"
 	"latchkey/internal/store"
 	"latchkey/internal/store/pgtest"
+	"latchkey/internal/store/storetest"
 	"latchkey/internal/unlock"
 	"latchkey/internal/unlock/unlocktest"
 )
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 // on runs a test on both databases.
 func on(t *testing.T, test func(t *testing.T, database string)) {
 	t.Run("sqlite", func(t *testing.T) { t.Parallel(); test(t, "") })
-	t.Run("postgres", func(t *testing.T) { t.Parallel(); test(t, pgtest.URL(t)) })
+	t.Run("postgres", func(t *testing.T) { t.Parallel(); test(t, storetest.PostgreSQL(t)) })
 }
 
 // visitor is somebody at a workstation with a card.

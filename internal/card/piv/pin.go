@@ -50,14 +50,17 @@ func (c *Card) State(ctx context.Context) (card.State, error) {
 // checkPrimaryPIN reads the PIN usage policy of the discovery object: byte 1
 // bit 6 says that there is a Global PIN, byte 2 = 20 that it is the primary one.
 func (c *Card) checkPrimaryPIN(ctx context.Context) error {
-	object, err := c.getData(ctx, objectDiscovery)
-	if errors.Is(err, errNoObject) {
+	if c.primaryPIN {
 		return nil
 	}
-	if err != nil {
-		return err
+	object, err := c.getData(ctx, objectDiscovery)
+	if err == nil {
+		err = parseDiscovery(object)
+	} else if errors.Is(err, errNoObject) {
+		err = nil
 	}
-	return parseDiscovery(object)
+	c.primaryPIN = err == nil
+	return err
 }
 
 func parseDiscovery(object []byte) error {

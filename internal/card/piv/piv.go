@@ -25,6 +25,10 @@ var ErrGlobalPIN = fmt.Errorf("%w: its primary PIN is the Global PIN", card.ErrN
 type Card struct {
 	conn    apdu.Transmitter
 	version []byte // YubiKey firmware; nil on other cards
+	// What was read since the application was selected, and stays as it is
+	// until it is selected again: nothing here writes a card's objects.
+	primaryPIN bool         // the PIN of the application is the primary one
+	public     map[byte]any // public keys by slot
 }
 
 // Open selects the PIV application. card.ErrUnrecognised means that the card
@@ -55,6 +59,7 @@ func (c *Card) PINRules() card.PINRules {
 // Select selects the PIV application (SP 800-73-4 part 2 section 3.1.1) and
 // checks that the answer's application property template is PIV's.
 func (c *Card) Select(ctx context.Context) error {
+	c.primaryPIN, c.public = false, nil
 	r, err := c.send(ctx, apdu.Command{Name: "SELECT", INS: insSelect, P1: 0x04, Data: AID[:5], Answer: true})
 	if err != nil {
 		return err

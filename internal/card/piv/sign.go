@@ -146,6 +146,9 @@ func (c *Card) signInput(ctx context.Context, slot byte, digest [32]byte) (byte,
 }
 
 func (c *Card) publicKey(ctx context.Context, slot byte) (any, error) {
+	if known, ok := c.public[slot]; ok {
+		return known, nil
+	}
 	for _, o := range certificateObjects() {
 		if o.Slot != slot {
 			continue
@@ -161,6 +164,10 @@ func (c *Card) publicKey(ctx context.Context, slot byte) (any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("certificate of slot %02X: %w", slot, card.ErrMalformed)
 		}
+		if c.public == nil {
+			c.public = make(map[byte]any)
+		}
+		c.public[slot] = cert.PublicKey
 		return cert.PublicKey, nil
 	}
 	return nil, card.ErrNotSupported

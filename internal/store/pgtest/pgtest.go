@@ -38,6 +38,9 @@ var shared struct {
 	server *server
 	users  int
 	made   int
+	// template is a database of this server that Prepared copies, "" before
+	// the first.
+	template string
 }
 
 // Main runs the tests of a package and keeps one server up from the first test
@@ -57,6 +60,45 @@ func Main(m *testing.M) int {
 // URL gives the URL of a fresh, empty database that lives as long as the test.
 func URL(t testing.TB) string {
 	t.Helper()
+	return fresh(t, "template1")
+}
+
+// Prepared gives the same with what prepare has put into the first one: it is
+// run once for each server, and every test gets a copy. All callers in a
+// process give the same function. prepare leaves no connection open.
+func Prepared(t testing.TB, prepare func(url string) error) string {
+	t.Helper()
+	s, name, err := acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := release(); err != nil {
+			t.Errorf("release PostgreSQL: %v", err)
+		}
+	}()
+	preparing.Lock()
+	defer preparing.Unlock()
+	shared.Lock()
+	template := shared.template
+	shared.Unlock()
+	if template == "" {
+		if err := errors.Join(s.exec(t.Context(), `CREATE DATABASE `+name), prepare(s.url(name))); err != nil {
+			t.Fatalf("prepare the tests' database: %v", err)
+		}
+		template = name
+		shared.Lock()
+		shared.template = template
+		shared.Unlock()
+	}
+	return fresh(t, template) // one at a time: a template that is being copied is locked
+}
+
+// preparing makes those who prepare or copy a template take turns.
+var preparing sync.Mutex
+
+func fresh(t testing.TB, template string) string {
+	t.Helper()
 	s, name, err := acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +108,7 @@ func URL(t testing.TB) string {
 			t.Errorf("remove the test's database: %v", err)
 		}
 	})
-	if err := s.exec(t.Context(), `CREATE DATABASE `+name); err != nil {
+	if err := s.exec(t.Context(), `CREATE DATABASE `+name+` TEMPLATE `+template); err != nil {
 		t.Fatalf("create the test's database: %v", err)
 	}
 	return s.url(name)
@@ -95,7 +137,7 @@ func release() error {
 		return nil
 	}
 	s := shared.server
-	shared.server = nil
+	shared.server, shared.template = nil, ""
 	return s.stop()
 }
 

@@ -17,12 +17,12 @@ import (
 
 	"latchkey/internal/api"
 	"latchkey/internal/card/emulator"
-	"latchkey/internal/deliver"
 	"latchkey/internal/directory"
 	"latchkey/internal/escrow"
 	"latchkey/internal/seal"
 	"latchkey/internal/service"
 	"latchkey/internal/store"
+	"latchkey/internal/store/storetest"
 	"latchkey/internal/unlock"
 )
 
@@ -50,6 +50,9 @@ type Options struct {
 	Database string // "" is a fresh SQLite
 	Config   func(*unlock.Config)
 	Clock    bool // a clock that tests set; else the database's own
+	// Queue also takes messages into the durable queue, whose workers write
+	// them to a folder.
+	Queue bool
 }
 
 // New makes a service with no cards.
@@ -58,7 +61,7 @@ func New(t testing.TB, o Options) *Installation {
 	x := &Installation{Log: &strings.Builder{}}
 	folder := t.TempDir()
 	if o.Database == "" {
-		o.Database = filepath.Join(folder, "test.db")
+		o.Database = storetest.SQLite(t)
 	}
 	var err error
 	so := store.Options{Node: "test"}
@@ -85,9 +88,16 @@ func New(t testing.TB, o Options) *Installation {
 		o.Config(&config)
 	}
 	log := slog.New(slog.NewTextHandler(&locked{b: x.Log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if o.Queue {
+		x.outbox.queue = newQueue(t, x.DB, filepath.Join(folder, "mail"), log)
+	}
 	x.Escrow = escrow.New(x.Keys, signing, config.Name)
 	x.Sessions = unlock.New(unlock.Parts{DB: x.DB, Directory: x.Dir, Escrow: x.Escrow, Keys: x.Keys, Sender: x,
 		SigningKey: signing.Public().(ed25519.PublicKey), Log: log}, config)
+	if x.outbox.queue != nil {
+		check(t, x.outbox.queue.Start(context.WithoutCancel(t.Context()), x.Sessions))
+		t.Cleanup(func() { check(t, x.outbox.queue.Stop(context.Background())) })
+	}
 	server := httptest.NewServer(service.New(x.Sessions, log).Handler())
 	t.Cleanup(server.Close)
 	x.Client, err = api.NewClient(server.URL, nil)
@@ -150,11 +160,22 @@ func (x *Installation) EnrolBare(t testing.TB, c *emulator.Card) {
 	x.enrol(t, s)
 }
 
+// EnrolFor does the same as Enrol for a holder with an address of their own.
+func (x *Installation) EnrolFor(t testing.TB, c *emulator.Card, email string) {
+	t.Helper()
+	x.enrolFor(t, c.State(), email)
+}
+
 func (x *Installation) enrol(t testing.TB, s emulator.State) {
+	t.Helper()
+	x.enrolFor(t, s, Email)
+}
+
+func (x *Installation) enrolFor(t testing.TB, s emulator.State, email string) {
 	t.Helper()
 	x.holders++
 	staff := fmt.Sprint(1000 + x.holders)
-	x.Import(t, "staff_number,name,email\n"+staff+",Sam Taylor,"+Email+"\n", "")
+	x.Import(t, "staff_number,name,email\n"+staff+",Sam Taylor,"+email+"\n", "")
 	cards, err := s.ExportCSV(staff, true)
 	check(t, err)
 	x.Import(t, "", cards)
@@ -172,69 +193,6 @@ func (x *Installation) Import(t testing.TB, holders, cards string) {
 		_, err := x.Dir.ImportCards(t.Context(), x.DB, strings.NewReader(cards), directory.ImportOptions{Bad: bad})
 		check(t, err)
 	}
-}
-
-// outbox keeps what would be sent.
-type outbox struct {
-	mu      sync.Mutex
-	codes   []deliver.CodeJob
-	notices []deliver.Notice
-}
-
-// SendCode implements unlock.Sender.
-func (o *outbox) SendCode(_ context.Context, _ *store.Tx, job deliver.CodeJob) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.codes = append(o.codes, job)
-	return nil
-}
-
-// Notify implements unlock.Sender.
-func (o *outbox) Notify(_ context.Context, _ *store.Tx, n deliver.Notice) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.notices = append(o.notices, n)
-	return nil
-}
-
-// Notices are the events that holders were told of, in order.
-func (x *Installation) Notices() []string {
-	x.outbox.mu.Lock()
-	defer x.outbox.mu.Unlock()
-	var out []string
-	for _, n := range x.notices {
-		out = append(out, n.Event)
-	}
-	return out
-}
-
-// Jobs is how many codes were queued.
-func (x *Installation) Jobs() int {
-	x.outbox.mu.Lock()
-	defer x.outbox.mu.Unlock()
-	return len(x.codes)
-}
-
-// Code is the newest code as it arrives at the holder, "" where the worker
-// decides to send nothing.
-func (x *Installation) Code(t testing.TB) string {
-	t.Helper()
-	x.outbox.mu.Lock()
-	if len(x.codes) == 0 {
-		x.outbox.mu.Unlock()
-		return ""
-	}
-	job := x.codes[len(x.codes)-1]
-	x.outbox.mu.Unlock()
-	code := ""
-	check(t, x.DB.View(t.Context(), func(tx *store.Tx) error {
-		mail, send, err := x.Sessions.ResolveCode(t.Context(), tx, job)
-		if send {
-			code = mail.Code
-		}
-		return err
-	}))
-	return code
 }
 
 // Card is what the database knows of a card.
