@@ -20,7 +20,7 @@ func workstation() []Entry {
 		{PUKWrong, 0, "The smartcard did not accept its unlocking key", "The unlocking key that the service holds is not the one on this card.", "Contact your Registration Authority and give them the code of this page."},
 		{PUKLastTry, 0, "We stopped to protect your smartcard", "The card has one try of its unlocking key left, and we do not risk it.", "Contact your Registration Authority and give them the code of this page."},
 		{CardNotLocked, 0, "Your smartcard is not locked", "The card still takes your passcode.", "Log in with your passcode. If you have forgotten it, choose \"I have forgotten my passcode\"."},
-		{CardLocked, 0, "Your smartcard is locked", "The card has no tries of its passcode left.", "Unlock the card: that needs no old passcode."},
+		{CardLocked, 0, "Your smartcard is locked", "The wrong passcode was entered too many times.", "Unlock it. You do not need your old passcode."},
 		{CertExpired, 0, "Your smartcard has expired", "The certificates on this card are no longer valid, so it could not be used even when unlocked.", "Contact your Registration Authority for a new card."},
 	}
 }
@@ -64,7 +64,7 @@ func standing() []Entry {
 		{CardNotKnown, http.StatusForbidden, "Your smartcard is not registered", "The service does not know this card.", "Contact your Registration Authority."},
 		{HolderNoContact, http.StatusForbidden, "We have no way to reach you", "No email address or phone number that can be used is on record for you.", "Ask your Registration Authority to add one. You can use it at once."},
 		{CardNoKey, http.StatusForbidden, "We hold no unlocking key for this card", "The card is registered but its unlocking key is not.", "Contact your Registration Authority."},
-		{SessionExpired, http.StatusGone, "Your time has run out", "You have 15 minutes to unlock your smartcard, and they have passed.", "Start again. Your smartcard is as it was."},
+		{SessionExpired, http.StatusGone, "Your time has run out", "You have 15 minutes to unlock your smartcard. That time is over.", "Start again. Your smartcard is as it was."},
 		{SessionUnknown, http.StatusUnauthorized, "This attempt is not known", "The service does not know this attempt.", "Start again."},
 		{SessionState, http.StatusConflict, "That step is not next", "This step cannot be done now.", "Go back to the page you came from, or start again."},
 		{SessionReplaced, http.StatusConflict, "A newer attempt has taken over", "Your smartcard is being unlocked in another window or at another computer.", "Carry on there, or start again here."},
@@ -84,11 +84,11 @@ func standing() []Entry {
 
 func service() []Entry {
 	return []Entry{
-		{Internal, http.StatusInternalServerError, "Something went wrong on our side", "It was not your fault, and your smartcard is as it was.", "Try again. If it happens again, contact your Registration Authority and give them the code of this page."},
+		{Internal, http.StatusInternalServerError, "Something went wrong on our side", "It was not your fault.", "Try again. If it happens again, contact your Registration Authority and give them the code of this page."},
 		{DatabaseGone, http.StatusServiceUnavailable, "The service cannot reach its database", "The service is running but its database does not answer.", "Try again in a few minutes."},
 		{DatabaseBusy, http.StatusServiceUnavailable, "The service is busy", "The service could not do this in time.", "Try again."},
-		{DatabaseReadOnly, http.StatusServiceUnavailable, "The service cannot save anything", "The database cannot be written to.", "Operators: check the rights and the mount of the database's folder."},
-		{DiskFull, http.StatusServiceUnavailable, "The service has no room left", "The disk that holds the database is full.", "Operators: make room, then try again. Nothing was lost."},
+		{DatabaseReadOnly, http.StatusServiceUnavailable, "The service cannot save anything", "The database cannot be written to.", "Try again later, or tell your IT help desk the code of this page. For operators: check the rights and the mount of the database's folder."},
+		{DiskFull, http.StatusServiceUnavailable, "The service has no room left", "The disk that holds the database is full.", "Nothing was lost. Try again later, or tell your IT help desk the code of this page. For operators: make room."},
 		{KeyMissing, 0, "The key-encryption key file is missing", "The service does not run without the key that its data is sealed with.", "Put the file back from your safe copy. For a new installation run latchkeyd init."},
 		{KeyWrong, 0, "The key-encryption key is not the one this database was made with", "The key file and the database do not belong together.", "Put the right key file back. Nothing was changed."},
 		{KeyExists, 0, "There is a key-encryption key already", "latchkeyd init never overwrites a key: everything sealed with it would be lost.", "Use the existing key, or name another folder."},
