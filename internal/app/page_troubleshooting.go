@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"latchkey/internal/api"
@@ -19,7 +21,7 @@ const doctorPatience = 20 * time.Second
 
 // troubleshootingBody is what troubleshooting.html shows.
 type troubleshootingBody struct {
-	Verdict string
+	Verdict statusBox
 	List    ui.SummaryList
 	Report  string
 	Contact *api.Contact
@@ -60,17 +62,36 @@ func finding(f doctor.Finding) findingPart {
 	return findingPart{Tag: tag, Detail: f.Detail, Next: f.Next, Code: f.Code}
 }
 
-func verdict(r doctor.Report) string {
-	for _, level := range []doctor.Level{doctor.LevelBad, doctor.LevelWarning} {
-		for _, f := range r.Findings {
-			if f.Level != level {
-				continue
-			}
-			if level == doctor.LevelBad {
-				return "Something is not working. What to do is said beside it."
-			}
-			return "Smartcards can be unlocked on this computer, but something needs attention."
+// verdict says whether this computer can be used and, where it cannot, what to
+// put right first: what comes after often depends on it.
+func verdict(r doctor.Report) statusBox {
+	var wrong, warned []doctor.Finding
+	for _, f := range r.Findings {
+		switch f.Level {
+		case doctor.LevelBad:
+			wrong = append(wrong, f)
+		case doctor.LevelWarning:
+			warned = append(warned, f)
 		}
 	}
-	return "Everything that we could test is working."
+	switch {
+	case len(wrong) == 1:
+		return statusBox{Kind: "wrong", Title: "One thing is not working: " + lowerFirst(wrong[0].Name), Detail: wrong[0].Detail, Next: wrong[0].Next}
+	case len(wrong) > 1:
+		return statusBox{Kind: "wrong", Title: fmt.Sprintf("%d things are not working", len(wrong)),
+			Detail: "Start with " + lowerFirst(wrong[0].Name) + ". " + wrong[0].Detail, Next: wrong[0].Next}
+	case len(warned) > 0:
+		return statusBox{Kind: "ready", Title: "You can unlock a smartcard on this computer",
+			Detail: "Something needs attention soon: " + lowerFirst(warned[0].Name) + ". See below."}
+	}
+	return statusBox{Kind: "ready", Title: "Everything that we could test is working"}
+}
+
+// lowerFirst puts a finding's name into the middle of a sentence. Names of
+// more than one capital, and that of the product, stay.
+func lowerFirst(s string) string {
+	if strings.HasPrefix(s, "Latchkey") {
+		return "the " + s
+	}
+	return "the " + strings.ToLower(s[:1]) + s[1:]
 }

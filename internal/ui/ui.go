@@ -47,9 +47,13 @@ type Page struct {
 	Refresh int    // seconds until a browser without JavaScript asks again; 0 is never
 	Errors  []ErrorLink
 	Timer   *Timer
-	Live    string // what the script watches on this page: "status", "progress"
+	Live    string // the news that the script watches for this page; "" is none in particular, LiveOff not to ask
+	Help    string // in the foot: who can help
 	Body    any    // what the page's own template needs
 }
+
+// LiveOff is Page.Live for a page whose reader has no right to any news.
+const LiveOff = "off"
 
 // Timer is the session's time left.
 type Timer struct{ Left time.Duration }
@@ -163,7 +167,7 @@ func (l layout) Head() Header {
 
 // Foot is the foot of the page.
 func (l layout) Foot() Footer {
-	return Footer{Links: l.Site.Links, Copyright: l.Site.Version}
+	return Footer{Links: l.Site.Links, Text: l.Page.Help, Copyright: l.Site.Version}
 }
 
 // Summary is the error summary.
