@@ -31,6 +31,14 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	if page == "start" || page == "forgotten" || page == "change" {
 		statuses = s.engine.Watch(r.Context())
 	}
+	var tested <-chan struct{}
+	run := s.checkups.find(r)
+	switch {
+	case page == "testing" && run != nil:
+		tested = run.done
+	case page == "testing":
+		stream.send("go", "/troubleshooting") // somebody has seen the report already
+	}
 	for {
 		changed := s.engine.Changed() // before looking, so that no change is missed
 		if page == "working" {
@@ -46,6 +54,9 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 			s.sendStatus(stream, r, page, status)
+		case <-tested:
+			tested = nil
+			stream.send("go", run.address())
 		case <-changed:
 		case <-beat.C:
 			stream.send(":", "")

@@ -182,6 +182,29 @@ func TestPrintedReport(t *testing.T) {
 	}
 }
 
+// TestSlowTests: the page says that it is testing, and goes on by itself.
+func TestSlowTests(t *testing.T) {
+	x := newBrowserSite(t)
+	finish := make(chan struct{})
+	x.server.doctor = func(context.Context) doctor.Report {
+		<-finish
+		return exampleReport()
+	}
+	tab := browsertest.Start(t)
+	browsertest.Do(t, tab, chromedp.Navigate(x.server.gate.launchAddress()))
+	browsertest.WaitText(t, tab, "Unlock your smartcard")
+	browsertest.Do(t, tab, chromedp.Navigate(x.server.gate.origin+"/troubleshooting"))
+	browsertest.WaitText(t, tab, "We are testing")
+	browsertest.CheckAccessibility(t, tab, "testing")
+	picture(t, tab, "testing")
+	close(finish)
+	browsertest.WaitText(t, tab, "One thing is not working: the card reader")
+	browsertest.Do(t, tab, chromedp.Reload()) // tests again
+	browsertest.WaitText(t, tab, "One thing is not working: the card reader")
+	browsertest.Do(t, tab, chromedp.NavigateBack())
+	browsertest.WaitText(t, tab, "Your smartcard locks when")
+}
+
 // TestLogo shows the organisation's logo.
 func TestLogo(t *testing.T) {
 	x := newBrowserSiteWith(t, func(c *Config) {

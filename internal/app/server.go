@@ -29,6 +29,7 @@ type server struct {
 	pages    *ui.Pages
 	memory   *memory
 	presence *presence
+	checkups *checkups
 	log      *slog.Logger
 	now      func() time.Time
 	launched atomic.Pointer[func()] // told when the launch secret has been used
@@ -55,7 +56,7 @@ func newServer(c Config, g *gate) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{engine: c.Engine, doctor: c.Doctor, gate: g, site: site, pages: pages, memory: &memory{}, presence: newPresence(),
+	s := &server{engine: c.Engine, doctor: c.Doctor, gate: g, site: site, pages: pages, memory: &memory{}, presence: newPresence(), checkups: &checkups{},
 		log: c.Log, now: c.Now}
 	g.fail = s.fail
 	return s, nil

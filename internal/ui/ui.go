@@ -159,6 +159,9 @@ type layout struct {
 // Head is the head of the page.
 func (l layout) Head() Header {
 	h := Header{Organisation: l.Site.Organisation, Service: l.Site.Name, ServiceHref: "/"}
+	if l.Page.Live == LiveOff {
+		h.ServiceHref = ""
+	}
 	if l.Site.Logo != nil {
 		h.Colour, h.LogoSrc, h.LogoAlt = "white", LogoPath, l.Site.Organisation
 	}
@@ -167,6 +170,9 @@ func (l layout) Head() Header {
 
 // Foot is the foot of the page.
 func (l layout) Foot() Footer {
+	if l.Page.Live == LiveOff { // no page that a link could lead to is open either
+		return Footer{Copyright: l.Site.Version}
+	}
 	return Footer{Links: l.Site.Links, Text: l.Page.Help, Copyright: l.Site.Version}
 }
 
