@@ -48,7 +48,7 @@ const changing api.Purpose = "change"
 // for a purpose.
 func describe(status Status, purpose api.Purpose) statusPart {
 	if status.Problem != nil {
-		return statusPart{Box: problemBox(status.Problem)}
+		return statusPart{Box: problemBox(status.Problem).again(purpose)}
 	}
 	cards := usable(status.Cards)
 	switch {
@@ -62,7 +62,7 @@ func describe(status Status, purpose api.Purpose) statusPart {
 			return statusPart{Box: statusBox{Title: "Reading your smartcard", Detail: "This takes a moment."}}
 		}
 		if c.Problem != nil {
-			return statusPart{Box: problemBox(c.Problem)}
+			return statusPart{Box: problemBox(c.Problem).again(purpose)}
 		}
 	}
 	return statusPart{Box: problemBox(problem.New(problem.NoCard))}
@@ -75,6 +75,18 @@ func problemBox(p *problem.Problem) statusBox {
 		return statusBox{Title: p.Title, Detail: p.What(), Next: p.Next}
 	}
 	return statusBox{Kind: "wrong", Title: p.Title, Detail: p.What(), Next: p.Next, Code: p.Code}
+}
+
+// again lets the person have the reader looked at once more: nothing tells
+// when another program has let go of a card. A reader that is only empty needs
+// no button.
+func (b statusBox) again(purpose api.Purpose) statusBox {
+	if b.Kind != "wrong" {
+		return b
+	}
+	page := map[api.Purpose]string{api.PurposeForgotten: "/forgotten", changing: "/change"}[purpose]
+	b.Action = &ui.Button{Text: "Check again", Href: cmp.Or(page, "/"), Variant: "secondary"}
+	return b
 }
 
 func describeCard(c Card, purpose api.Purpose) statusPart {
