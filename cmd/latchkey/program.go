@@ -195,6 +195,7 @@ func (pagesCommand) Run(ctx context.Context, w *workstation) error {
 			return problem.Wrap(problem.ConfigInvalid, fmt.Errorf("logo: %w", err))
 		}
 	}
+	go w.engine.Meet(ctx)
 	return app.Run(ctx, app.Config{Engine: w.engine, Doctor: w.doctor().Run, Listen: w.Listen, NoBrowser: w.NoBrowser,
 		Organisation: w.Organisation, Logo: logo, Version: version.Version, Out: w.out, Log: w.log})
 }

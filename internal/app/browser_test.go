@@ -2,130 +2,28 @@ package app
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"latchkey/internal/api"
 	"latchkey/internal/app/browsertest"
 	"latchkey/internal/app/peer"
 	"latchkey/internal/problem"
 )
 
-// scene is one state of one page.
-type scene struct {
-	name, path, words string
-	view              View
-	status            Status
-	post              map[string]string // fields to fill in and send
-}
-
-func oneCard(state CardState) Status {
-	three := 3
-	c := Card{Reader: "Example Reader 00 00", Model: "PIV card", State: state}
-	if state == CardNotLocked {
-		c.TriesLeft = &three
-	}
-	return Status{Cards: []Card{c}}
-}
-
-// scenes are every page in every state that looks different.
-func scenes() []scene {
-	ends := time.Now().Add(14*time.Minute + 20*time.Second)
-	methods := []api.MethodStatus{
-		{Method: api.MethodEmail, Available: true},
-		{Method: api.MethodSMS, Notice: "Text messages are not available yet."},
-		{Method: api.MethodFace, Notice: "Face verification is unavailable. We hope to bring it back soon."},
-	}
-	at := func(step Step) View {
-		return View{Step: step, Ends: ends, Methods: methods, Address: "sam.jones@st-example.test", SendsLeft: 3}
-	}
-	unusable := func(code problem.Code) Status {
-		return Status{Cards: []Card{{Reader: "Example Reader 00 00", State: CardUnusable, Problem: problem.New(code)}}}
-	}
-	working, waiting, refused, short, ended := at(StepWorking), at(StepWorking), at(StepPasscode), at(StepPasscode), at(StepEnded)
-	working.Progress = ProgressCard
-	waiting.Progress, waiting.Waiting = ProgressCard, problem.New(problem.CardRemoved)
-	refused.Refused = problem.New(problem.PasscodeRefused)
-	short.Ends = time.Now().Add(2*time.Minute + 20*time.Second)
-	ended.Problem = problem.New(problem.SessionExpired)
-	fresh := at(StepMethod)
-	fresh.Address = ""
-	locked := oneCard(CardLocked)
-	two := Status{Cards: []Card{locked.Cards[0], {Reader: "Keyboard Reader 01 00", Model: "YubiKey 5.4.3", State: CardLocked}}}
-	return []scene{
-		{name: "start-locked", path: "/", words: "Your smartcard is locked", status: locked},
-		{name: "start-not-locked", path: "/", words: "Your smartcard is not locked", status: oneCard(CardNotLocked)},
-		{name: "start-unclear", path: "/", words: "Your smartcard is in the reader", status: oneCard(CardUnclear)},
-		{name: "start-reading", path: "/", words: "Reading your smartcard", status: oneCard(CardReading)},
-		{name: "start-two", path: "/", words: "There is more than one smartcard", status: two},
-		{name: "start-no-service", path: "/", words: "The smartcard service is not running", status: Status{Problem: problem.New(problem.NoReaderService)}},
-		{name: "start-no-reader", path: "/", words: "No card reader found", status: Status{Problem: problem.New(problem.NoReader)}},
-		{name: "start-no-card", path: "/", words: "No smartcard in the reader", status: Status{Problem: problem.New(problem.NoCard)}},
-		{name: "start-unknown", path: "/", words: "This card is not recognised", status: unusable(problem.CardUnknown)},
-		{name: "start-mute", path: "/", words: "The card does not answer", status: unusable(problem.CardMute)},
-		{name: "start-running", path: "/", words: "You have started already", view: at(StepCode), status: locked},
-		{name: "start-out-of-step", path: "/passcode", words: "Start here.", status: locked},
-		{name: "forgotten", path: "/forgotten", words: "I have forgotten my passcode", status: oneCard(CardNotLocked)},
-		{name: "method", path: "/method", words: "We hope to bring it back soon.", view: at(StepMethod)},
-		{name: "method-error", path: "/method", words: "There is a problem", view: at(StepMethod), post: map[string]string{}},
-		{name: "email", path: "/email", words: "What is your email address?", view: at(StepMethod)},
-		{name: "email-error", path: "/email", words: "There is a problem", view: fresh, post: map[string]string{"#email": "sam"}},
-		{name: "code", path: "/code", words: "Check your email", view: at(StepCode)},
-		{name: "code-error", path: "/code", words: "There is a problem", view: at(StepCode), post: map[string]string{"#code": "000000"}},
-		{name: "passcode", path: "/passcode", words: "Choose a new passcode", view: at(StepPasscode)},
-		{name: "passcode-short-of-time", path: "/passcode", words: "Choose a new passcode", view: short},
-		{name: "passcode-error", path: "/passcode", words: "There is a problem", view: at(StepPasscode), post: map[string]string{"#passcode": "123456", "#again": "123456"}},
-		{name: "passcode-refused", path: "/passcode", words: "The smartcard does not accept this passcode", view: refused},
-		{name: "working", path: "/working", words: "Unlocking your smartcard", view: working},
-		{name: "working-card-pulled", path: "/working", words: "The smartcard was taken out", view: waiting},
-		{name: "done", path: "/done", words: "Your smartcard is unlocked", view: at(StepDone)},
-		{name: "change", path: "/change", words: "Change your passcode", status: oneCard(CardNotLocked)},
-		{name: "change-two", path: "/change", words: "Which smartcard do you want to use?", status: Status{Cards: []Card{oneCard(CardNotLocked).Cards[0], {Reader: "B", State: CardUnclear}}}},
-		{name: "change-locked", path: "/change", words: "Your smartcard is locked", status: locked},
-		{name: "change-error", path: "/change", words: "There is a problem", status: oneCard(CardNotLocked), post: map[string]string{"#old": "111", "#passcode": "918273", "#again": "918273"}},
-		{name: "troubleshooting", path: "/troubleshooting", words: "For the IT help desk"},
-		{name: "problem-expired", path: "/code", words: "Your time has run out", view: ended},
-		{name: "problem-page", path: "/nothing", words: "There is no such page"},
-	}
-}
-
 // newBrowserSite is the pages by the real clock and with the real peer check.
 func newBrowserSite(t *testing.T) *site {
-	x := newSiteFor(t, peer.Check)
-	x.server.now, x.engine.now = time.Now, time.Now
-	return x
+	t.Helper()
+	return newBrowserSiteWith(t, func(*Config) {})
 }
 
-// TestEveryPageIsAccessible looks at every page in every state with axe-core,
-// at a desktop's and a phone's width. With LATCHKEY_SCREENSHOTS naming a
-// folder it also leaves pictures there.
-func TestEveryPageIsAccessible(t *testing.T) {
-	x := newBrowserSite(t)
-	tab := browsertest.Start(t)
-	browsertest.Do(t, tab, chromedp.Navigate(x.server.gate.launchAddress()))
-	browsertest.WaitText(t, tab, "Unlock your smartcard")
-	for _, sc := range scenes() {
-		x.engine.set(func(v *View) { *v = sc.view })
-		x.engine.see(sc.status)
-		browsertest.Do(t, tab, chromedp.Navigate(x.server.gate.origin+sc.path))
-		if sc.post != nil {
-			for field, value := range sc.post {
-				browsertest.Do(t, tab, chromedp.SendKeys(chromedp.CSS(field), value))
-			}
-			browsertest.Do(t, tab, chromedp.Submit(chromedp.CSS("main form")))
-		}
-		browsertest.WaitText(t, tab, sc.words)
-		browsertest.CheckAccessibility(t, tab, sc.name)
-		if dir := os.Getenv("LATCHKEY_SCREENSHOTS"); dir != "" {
-			browsertest.Screenshot(t, tab, 1280, filepath.Join(dir, sc.name+"-1280.png"))
-			browsertest.Screenshot(t, tab, 375, filepath.Join(dir, sc.name+"-375.png"))
-		}
-	}
+func newBrowserSiteWith(t *testing.T, change func(c *Config)) *site {
+	t.Helper()
+	x := newSiteWith(t, peer.Check, change)
+	x.server.now, x.engine.now = time.Now, time.Now
+	return x
 }
 
 // press sends keys to whatever has the focus.
@@ -216,4 +114,103 @@ func TestTimeRunsOutOnThePage(t *testing.T) {
 	x.engine.set(func(v *View) { v.Ends = time.Now().Add(1500 * time.Millisecond) })
 	browsertest.Do(t, tab, chromedp.Reload())
 	browsertest.WaitText(t, tab, "Your time has run out")
+}
+
+// TestBackButton goes back page by page, as people do who see a mistake.
+func TestBackButton(t *testing.T) {
+	x := newBrowserSite(t)
+	tab := browsertest.Start(t)
+	click := func(css string) { browsertest.Do(t, tab, chromedp.Click(chromedp.CSS(css))) }
+	browsertest.Do(t, tab, chromedp.Navigate(x.server.gate.launchAddress()))
+	browsertest.WaitText(t, tab, "Your smartcard is locked")
+	click(`form[action="/start"] button`)
+	browsertest.WaitText(t, tab, "How do you want to prove who you are?")
+	click(`form[action="/method"] button`) // the one way there is has been chosen
+	browsertest.WaitText(t, tab, "What is your email address?")
+	browsertest.Do(t, tab, chromedp.SendKeys(chromedp.CSS("#email"), "sam@example.org"))
+	click(`form[action="/email"] button`)
+	browsertest.WaitText(t, tab, "sam@example.org")
+	browsertest.Do(t, tab, chromedp.SendKeys(chromedp.CSS("#code"), "1"))
+	click(`form[action="/code"] button`)
+	browsertest.WaitText(t, tab, "There is a problem")
+	for _, words := range []string{"Check your email", "What is your email address?", "How do you want to prove who you are?", "You have started already"} {
+		browsertest.Do(t, tab, chromedp.NavigateBack())
+		browsertest.WaitText(t, tab, words)
+	}
+	browsertest.Do(t, tab, chromedp.NavigateForward(), chromedp.NavigateForward())
+	browsertest.WaitText(t, tab, "What is your email address?")
+	if value := browsertest.Get(t, tab, chromedp.Evaluate[string](`document.getElementById("email").value`)); value != "sam@example.org" {
+		t.Errorf("the address is %q", value)
+	}
+}
+
+// said waits for a sentence that is read aloud.
+func said(t *testing.T, tab context.Context, words string) {
+	t.Helper()
+	browsertest.Get(t, tab, chromedp.Poll[bool](`document.querySelector("[data-live-said]").textContent === "`+words+`"`))
+}
+
+// TestWhatIsReadAloud: one sentence for each change, none for what was there
+// before, and the focus is not lost when what had it has gone.
+func TestWhatIsReadAloud(t *testing.T) {
+	x := newBrowserSite(t)
+	tab := browsertest.Start(t)
+	browsertest.Do(t, tab, chromedp.Navigate(x.server.gate.launchAddress()))
+	browsertest.WaitText(t, tab, "Your smartcard is locked")
+	said(t, tab, "")
+	focus(t, tab, `form[action="/start"] button`)
+	x.engine.see(Status{Problem: problem.New(problem.NoCard)})
+	said(t, tab, "No smartcard in the reader. Put your smartcard in the reader, chip first.")
+	if !browsertest.Get(t, tab, chromedp.Evaluate[bool](`document.activeElement.matches("[data-live-part]")`)) {
+		t.Error("the focus is lost")
+	}
+	x.engine.see(oneCard(CardReading)) // said only as it ends up
+	x.engine.see(oneCard(CardLocked))
+	said(t, tab, "Your smartcard is locked. It is in the reader and ready to be unlocked.")
+	if n := browsertest.Get(t, tab, chromedp.Evaluate[int](`document.querySelectorAll("[data-live-part][aria-live], [data-live-part] [aria-live]").length`)); n > 0 {
+		t.Error("all of the live part is read aloud")
+	}
+
+	x.engine.set(func(v *View) { v.Step, v.Ends, v.Progress = StepWorking, time.Now().Add(time.Minute), ProgressCard })
+	browsertest.Do(t, tab, chromedp.Navigate(x.server.gate.origin+"/working"))
+	browsertest.WaitText(t, tab, "Keep your smartcard in the reader")
+	x.engine.set(func(v *View) { v.Waiting = problem.New(problem.CardRemoved) })
+	said(t, tab, "The smartcard was taken out. Put the same smartcard back in. You carry on where you left off.")
+	browsertest.WaitText(t, tab, "Stop unlocking my smartcard")
+	x.engine.set(func(v *View) { v.Waiting, v.Progress = nil, ProgressReport })
+	said(t, tab, "Checking that everything worked")
+}
+
+// TestChangePageWaitsForACard has the form come up by itself, once, and leaves
+// alone what was typed into it.
+func TestChangePageWaitsForACard(t *testing.T) {
+	x := newBrowserSite(t)
+	x.engine.see(Status{Problem: problem.New(problem.NoCard)})
+	tab := browsertest.Start(t)
+	browsertest.Do(t, tab, chromedp.Navigate(x.server.gate.launchAddress()))
+	browsertest.WaitText(t, tab, "No smartcard in the reader")
+	browsertest.Do(t, tab, chromedp.Navigate(x.server.gate.origin+"/change"))
+	browsertest.WaitText(t, tab, "No smartcard in the reader")
+	x.engine.see(oneCard(CardNotLocked))
+	browsertest.WaitText(t, tab, "Passcode that you have now")
+	browsertest.Do(t, tab, chromedp.SendKeys(chromedp.CSS("#old"), "24681357"))
+	x.engine.see(Status{Problem: problem.New(problem.NoCard)})
+	if typed := browsertest.Get(t, tab, chromedp.Evaluate[int](`document.getElementById("old").value.length`)); typed != 8 {
+		t.Errorf("%d characters are left of what was typed", typed)
+	}
+}
+
+// TestRefusedPage is what a window sees that Latchkey did not open. It asks
+// for no news, which it would be refused, and so does not say that Latchkey
+// has ended.
+func TestRefusedPage(t *testing.T) {
+	x := newBrowserSite(t)
+	tab := browsertest.Start(t)
+	browsertest.Do(t, tab, chromedp.Navigate(x.server.gate.origin+"/"))
+	browsertest.WaitText(t, tab, "Open Latchkey again")
+	browsertest.CheckAccessibility(t, tab, "refused")
+	picture(t, tab, "refused")
+	if live := browsertest.Get(t, tab, chromedp.Evaluate[string](`document.body.dataset.live`)); live != "off" {
+		t.Errorf("it asks for news: %q", live)
+	}
 }

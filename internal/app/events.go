@@ -17,7 +17,7 @@ const heartbeat = 15 * time.Second
 
 // events are the live news of one page (server-sent events, HTML Living
 // Standard section 9.2): "part" brings the page's live part, "go" the page to
-// go on to. A page of the journey also learns that another tab has gone on.
+// go on to.
 func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	defer s.presence.enter()()
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -28,8 +28,16 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 
 	var statuses <-chan Status
 	page := r.URL.Query().Get("page")
-	if page == "start" || page == "forgotten" {
+	if page == "start" || page == "forgotten" || page == "change" {
 		statuses = s.engine.Watch(r.Context())
+	}
+	var tested <-chan struct{}
+	run := s.checkups.find(r)
+	switch {
+	case page == "testing" && run != nil:
+		tested = run.done
+	case page == "testing":
+		stream.send("go", "/troubleshooting") // somebody has seen the report already
 	}
 	for {
 		changed := s.engine.Changed() // before looking, so that no change is missed
@@ -45,7 +53,10 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 			if !ok {
 				return
 			}
-			s.sendStatus(stream, page, status)
+			s.sendStatus(stream, r, page, status)
+		case <-tested:
+			tested = nil
+			stream.send("go", run.address())
 		case <-changed:
 		case <-beat.C:
 			stream.send(":", "")
@@ -71,12 +82,17 @@ func (s *server) progress(stream *stream) {
 	stream.send("part", string(html))
 }
 
-func (s *server) sendStatus(stream *stream, page string, status Status) {
-	purpose := api.PurposeLocked
-	if page == "forgotten" {
-		purpose = api.PurposeForgotten
+func (s *server) sendStatus(stream *stream, r *http.Request, page string, status Status) {
+	purpose := map[string]api.Purpose{"forgotten": api.PurposeForgotten, "change": changing}[page]
+	if purpose == "" {
+		purpose = api.PurposeLocked
 	}
-	html, err := s.pages.Part(page, "status", describe(status, purpose))
+	part := describe(status, purpose).with(s.memory.of(r))
+	if purpose == changing && part.CanStart {
+		stream.send("go", "/change") // where the form is now
+		return
+	}
+	html, err := s.pages.Part(page, "status", part)
 	if err != nil {
 		s.log.Error("status not shown", "err", problem.From(err))
 		return

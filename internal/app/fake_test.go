@@ -166,5 +166,5 @@ func (f *fakeEngine) Abandon(context.Context) error {
 func (f *fakeEngine) Service() api.Service { return f.service }
 
 func (f *fakeEngine) Rules() []string {
-	return []string{"has 6 to 8 digits, from 0 to 9", "is not easy to guess, such as 123456, 111111 or a date"}
+	return []string{"has 6 to 8 digits, from 0 to 9", "is hard to guess: not 123456, 111111 or a date"}
 }

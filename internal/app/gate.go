@@ -120,7 +120,7 @@ func (s *server) launch(w http.ResponseWriter, r *http.Request) {
 	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: s.gate.cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = w.Write([]byte(`<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Opening Latchkey</title><meta http-equiv="refresh" content="0; url=/"></head>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Opening Latchkey</title><meta http-equiv="refresh" content="0; url=/"></head>
 <body><p>Opening Latchkey. <a href="/">Open it now</a>.</p></body></html>
 `)) // the client may be gone
 }

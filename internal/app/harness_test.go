@@ -54,10 +54,16 @@ func newSite(t *testing.T) *site {
 
 func newSiteFor(t *testing.T, check func(net.Conn) error) *site {
 	t.Helper()
+	return newSiteWith(t, check, func(*Config) {})
+}
+
+func newSiteWith(t *testing.T, check func(net.Conn) error, change func(c *Config)) *site {
+	t.Helper()
 	x := &site{t: t, engine: newFake(), clock: &clock{at: start}, log: &strings.Builder{}}
 	c := Config{Engine: x.engine, Organisation: "St Example's Hospital", Version: "0.1.0",
 		Doctor: func(context.Context) doctor.Report { return exampleReport() },
 		Log:    slog.New(slog.NewTextHandler(&lockedWriter{w: x.log}, nil)), Now: x.clock.now}
+	change(&c)
 	listener, err := listen(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)

@@ -18,9 +18,16 @@ type changeBody struct {
 // no session.
 func (s *server) changePage(w http.ResponseWriter, r *http.Request) {
 	n := s.memory.of(r)
+	status, live := s.status(r, changing).with(n), ""
+	if n.error("old") != "" {
+		status.Box.Detail = "" // the error says how many tries are left since
+	}
+	if !status.CanStart {
+		live = "change" // the page waits for a card; a form that is being filled in is left alone
+	}
 	s.render(w, r, http.StatusOK, "change", ui.Page{
-		Title: "Change your passcode", Back: "/",
-		Body: changeBody{Status: s.status(r, changing), Rules: s.engine.Rules(),
+		Title: "Change your passcode", Back: "/", Live: live,
+		Body: changeBody{Status: status, Rules: s.engine.Rules(),
 			Old:   passcodeField("old", "Passcode that you have now", n.error("old")),
 			New:   passcodeField("passcode", "New passcode", n.error("passcode")),
 			Again: passcodeField("again", "New passcode again", n.error("again"))},
@@ -96,9 +103,5 @@ func (s *server) changedPage(w http.ResponseWriter, r *http.Request) {
 	}
 	s.render(w, r, http.StatusOK, "done", ui.Page{Title: "Your passcode has been changed", Body: doneBody{
 		Text: "You can now log in with your new passcode",
-		Next: []string{
-			"Use it the next time you are asked for your passcode.",
-			"Tell nobody your passcode. Nobody at the Registration Authority or the IT help desk will ask for it.",
-		},
 	}})
 }

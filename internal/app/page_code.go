@@ -20,6 +20,7 @@ type codeBody struct {
 	Tries       string
 	CanResend   bool
 	ResendWords string
+	CanLater    bool // another code can be asked for after a while
 	Contact     *api.Contact
 }
 
@@ -30,16 +31,17 @@ func (s *server) codePage(w http.ResponseWriter, r *http.Request) {
 	}
 	n := s.memory.of(r)
 	body := codeBody{Notice: because(r), Address: v.Address, Contact: s.contact(), Code: ui.Input{
-		Label: ui.Label{Text: "Security code", Size: "m"}, ID: "code", Name: "code", Hint: "The code is 6 digits, for example 123 456",
+		Label: ui.Label{Text: "Security code", Size: "m"}, ID: "code", Name: "code", Hint: "The code is 6 digits, for example 123\u00a0456",
 		Error: n.error("code"), Autocomplete: "one-time-code", InputMode: "numeric", Width: 10, Code: true, NoSpellcheck: true,
 	}}
 	if r.URL.Query().Has("sent") {
-		body.Notice = "We have asked for a new code. Use the newest message."
+		body.Notice = "We have asked for a new code. Use the code in the newest message."
 	}
 	if v.TriesLeft != nil && len(n.problems) == 0 {
 		body.Tries = triesWords(*v.TriesLeft)
 	}
 	body.CanResend, body.ResendWords = s.canResend(v)
+	body.CanLater = v.SendsLeft > 0
 	s.render(w, r, http.StatusOK, "code", ui.Page{
 		Title: "Check your email", Back: "/email", Timer: s.timer(v), Body: body,
 		Errors: errorLinks(n, map[string]string{"code": "code"}),
@@ -54,7 +56,7 @@ func (s *server) canResend(v View) (bool, string) {
 	if wait := v.ResendAt.Sub(s.now()); wait > 0 {
 		// Whole seconds, and never "0 seconds".
 		wait = (wait + time.Second - 1).Truncate(time.Second)
-		return false, fmt.Sprintf("You can ask for a new code in %s. Then load this page again.", ui.Duration(wait))
+		return false, fmt.Sprintf("You can ask for a new code in %s.", ui.Duration(wait))
 	}
 	return true, ""
 }

@@ -56,7 +56,12 @@ func (s *server) method(w http.ResponseWriter, r *http.Request) {
 func methods(all []api.MethodStatus, err string) ui.Radios {
 	radios := ui.Radios{Legend: ui.Label{Text: "How do you want to prove who you are?", Size: "l", Heading: true},
 		IDPrefix: "method", Name: "method", Error: err}
+	available := 0
 	for _, m := range all {
+		if m.Available {
+			available++
+			radios.Value = string(m.Method)
+		}
 		item := ui.RadioItem{Value: string(m.Method), Text: string(m.Method), Hint: m.Notice, Disabled: !m.Available}
 		hint := ""
 		switch m.Method {
@@ -74,6 +79,9 @@ func methods(all []api.MethodStatus, err string) ui.Radios {
 			item.Hint = "This is not available at the moment."
 		}
 		radios.Items = append(radios.Items, item)
+	}
+	if available != 1 {
+		radios.Value = "" // a choice that is made for somebody is easily overlooked
 	}
 	return radios
 }

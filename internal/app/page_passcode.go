@@ -74,7 +74,8 @@ func newPasscode(r *http.Request) (string, *fieldProblem) {
 	case typed == "":
 		return "", &fieldProblem{Field: "passcode", Problem: problem.New(problem.PasscodeMissing)}
 	case typed != again:
-		return "", &fieldProblem{Field: "again", Problem: problem.New(problem.PasscodeMismatch)}
+		// Both boxes are empty again: the first is the one to go on with.
+		return "", &fieldProblem{Field: "passcode", Problem: problem.New(problem.PasscodeMismatch)}
 	}
 	return typed, nil
 }

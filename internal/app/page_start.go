@@ -2,6 +2,7 @@ package app
 
 import (
 	"net/http"
+	"strings"
 
 	"latchkey/internal/api"
 	"latchkey/internal/problem"
@@ -26,17 +27,29 @@ type statusPart struct {
 type statusBox struct {
 	Kind                string // "", "ready", "wrong"
 	Title, Detail, Next string
-	Card                string
+	Card                string       // what card it is, and in which reader
+	Code                problem.Code // "" where nothing is wrong
+	Action              *ui.Button   // what most people want to do then
+}
+
+// Say is what is read aloud when the box comes up.
+func (b statusBox) Say() string {
+	rest := b.Next
+	if rest == "" || b.Kind == "ready" {
+		rest = b.Detail
+	}
+	return strings.TrimSpace(b.Title + ". " + rest)
 }
 
 func (s *server) startPage(w http.ResponseWriter, r *http.Request) {
-	body := startBody{Notice: because(r), Status: s.status(r, api.PurposeLocked)}
+	n := s.memory.of(r)
+	body := startBody{Notice: because(r), Status: s.status(r, api.PurposeLocked).with(n)}
 	v := s.view()
-	if v.Step != StepNone && v.Step != StepDone && v.Step != StepEnded {
+	if running(v) {
 		body.Running = path(v.Step)
 	}
 	s.render(w, r, http.StatusOK, "start", ui.Page{
-		Title: "Unlock your smartcard", Live: "start", Body: body, Timer: s.timer(v), Errors: errorLinks(s.memory.of(r), map[string]string{"reader": "reader"}),
+		Title: "Unlock your smartcard", Live: "start", Body: body, Timer: s.timer(v), Errors: errorLinks(n, map[string]string{"reader": "reader"}),
 	})
 }
 

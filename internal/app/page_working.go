@@ -13,12 +13,13 @@ const refreshSeconds = 2
 type workingBody struct {
 	Waiting *statusBox
 	Steps   []workStep
+	Say     string // what is read aloud as the work goes on
 }
 
 // workStep is one thing that has to be done.
 type workStep struct {
 	Text  string
-	State string // "done", "now", "later"
+	State string // "done", "now", "waiting", "later"
 	Words string // the state for those who cannot see it
 }
 
@@ -28,7 +29,7 @@ func (s *server) workingPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.render(w, r, http.StatusOK, "working", ui.Page{
-		Title: "Unlocking your smartcard", Live: "working", Refresh: refreshSeconds, Body: working(v),
+		Title: "Unlocking your smartcard", Live: "working", Refresh: refreshSeconds, Timer: s.timer(v), Body: working(v),
 	})
 }
 
@@ -38,13 +39,15 @@ func working(v View) workingBody {
 		box := problemBox(v.Waiting)
 		b.Waiting = &box
 	}
-	for i, text := range []string{"Getting permission from the service", "Setting your new passcode on the smartcard", "Checking that everything worked"} {
+	for i, text := range []string{"Getting permission to unlock your smartcard", "Setting your new passcode on your smartcard", "Checking that everything worked"} {
 		step := workStep{Text: text, State: "later"}
 		switch {
 		case Progress(i) < v.Progress:
 			step.State, step.Words = "done", ", done"
+		case Progress(i) == v.Progress && v.Waiting != nil:
+			step.State, step.Words = "waiting", ", waiting"
 		case Progress(i) == v.Progress:
-			step.State, step.Words = "now", ", being done now"
+			step.State, step.Words, b.Say = "now", ", being done now", text
 		}
 		b.Steps = append(b.Steps, step)
 	}

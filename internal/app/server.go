@@ -1,12 +1,14 @@
 package app
 
 import (
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +29,7 @@ type server struct {
 	pages    *ui.Pages
 	memory   *memory
 	presence *presence
+	checkups *checkups
 	log      *slog.Logger
 	now      func() time.Time
 	launched atomic.Pointer[func()] // told when the launch secret has been used
@@ -53,7 +56,7 @@ func newServer(c Config, g *gate) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{engine: c.Engine, doctor: c.Doctor, gate: g, site: site, pages: pages, memory: &memory{}, presence: newPresence(),
+	s := &server{engine: c.Engine, doctor: c.Doctor, gate: g, site: site, pages: pages, memory: &memory{}, presence: newPresence(), checkups: &checkups{},
 		log: c.Log, now: c.Now}
 	g.fail = s.fail
 	return s, nil
@@ -91,6 +94,9 @@ func (s *server) handler() http.Handler {
 
 // render shows a page.
 func (s *server) render(w http.ResponseWriter, r *http.Request, status int, name string, page ui.Page) {
+	if page.Live != ui.LiveOff {
+		page.Help = s.help()
+	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	if err := s.pages.Render(w, name, page); err != nil {
@@ -146,9 +152,24 @@ func (s *server) contact() *api.Contact {
 	return &c
 }
 
+// help is the foot of each page: nobody has to look for who can help.
+func (s *server) help() string {
+	c := s.engine.Service().Contact
+	var ways []string
+	for _, way := range []string{c.Phone, c.Email} {
+		if way != "" {
+			ways = append(ways, way)
+		}
+	}
+	if len(ways) == 0 {
+		return ""
+	}
+	return "Help with your smartcard: " + cmp.Or(c.Name, "Registration Authority") + ", " + strings.Join(ways, ", ")
+}
+
 // timer is the session's time left; nil where no session runs.
 func (s *server) timer(v View) *ui.Timer {
-	if v.Ends.IsZero() || !v.Ends.After(s.now()) {
+	if !running(v) || v.Ends.IsZero() || !v.Ends.After(s.now()) {
 		return nil
 	}
 	return &ui.Timer{Left: v.Ends.Sub(s.now())}

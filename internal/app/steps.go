@@ -62,6 +62,11 @@ func (s *server) at(w http.ResponseWriter, r *http.Request, steps ...Step) (View
 	return View{}, false
 }
 
+// running says whether a session is under way.
+func running(v View) bool {
+	return v.Step != StepNone && v.Step != StepDone && v.Step != StepEnded
+}
+
 // view is where the journey stands. A session whose time has run out while
 // nobody asked the service has ended all the same; work that has begun goes on.
 func (s *server) view() View {

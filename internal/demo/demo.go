@@ -183,6 +183,7 @@ func (d *demo) application(ctx context.Context, service string) error {
 	engine := journey.New(ctx, journey.Options{Readers: d.readers, Service: client, Pins: pins, Workstation: name,
 		Application: version.Version, Log: d.o.Log})
 	defer engine.Close(context.WithoutCancel(ctx))
+	go engine.Meet(ctx)
 	check := &doctor.Doctor{Readers: d.readers, Service: client, Pins: pins, Workstation: name, Application: version.String(),
 		Now: time.Now, Browser: browser.Name}
 	ended := make(chan error, 1)

@@ -17,14 +17,15 @@ const landingPage = `<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="refresh" content="2">
+<noscript><meta http-equiv="refresh" content="5"></noscript>
 <title>Latchkey demo</title>
 <style>
 body { margin: 0 auto; padding: 24px; max-width: 720px; font: 18px/1.5 Arial, sans-serif; color: #212b32; background: #f0f4f5 }
 a { color: #005eb8 }
 a.button { display: inline-block; padding: 12px 16px; background: #007f3b; color: #fff; font-weight: bold; text-decoration: none; border-radius: 4px }
-a.button:focus { outline: 4px solid #212b32; background: #fd0; color: #212b32 }
+a:focus { outline: 4px solid #212b32; background: #fd0; color: #212b32 }
 article { background: #fff; padding: 16px 24px; margin: 0 0 16px; border-left: 4px solid #005eb8; overflow-wrap: break-word }
+li { margin-bottom: 8px } .new { border-left-color: #007f3b }
 h1 { font-size: 32px } h2 { font-size: 24px } h3 { font-size: 20px; margin: 0 }
 .who { color: #4c6272; margin: 0 0 8px }
 pre { white-space: pre-wrap; font: inherit; margin: 0 }
@@ -33,26 +34,40 @@ pre { white-space: pre-wrap; font: inherit; margin: 0 }
 <body>
 <main>
 <h1>Latchkey demo</h1>
-<p>You are {{.Holder}}, at 3 in the morning. Your smartcard is locked. It is a card in software, {{.How}}.</p>
+<p>You are {{.Holder}}, at 3 in the morning, and your smartcard is locked. Unlock it yourself.</p>
 <p><a class="button" href="/open" target="latchkey">Open Latchkey</a></p>
 <ol>
 <li>Choose <strong>Start now</strong>, then <strong>Email security code</strong>.</li>
 <li>Type your email address: <strong>{{.Email}}</strong></li>
-<li>The security code arrives below, on this page.</li>
-<li>Choose a new passcode. The card is unlocked with it.</li>
+<li>The security code arrives in the inbox below, on this page. Type it in.</li>
+<li>Choose a new passcode. The smartcard is unlocked with it.</li>
 </ol>
+<p class="who">The smartcard is a card in software, {{.How}}. Nothing leaves this computer. Press Ctrl-C where you started the demo to end it.</p>
 <h2>Your inbox</h2>
-<div id="inbox">
-{{range .Messages}}<article>
+<div id="inbox" aria-live="polite">
+{{range $i, $m := .Messages}}<article{{if eq $i 0}} class="new"{{end}}>
 <h3>{{.Subject}}</h3>
 <p class="who">To {{range $i, $to := .To}}{{if $i}}, {{end}}{{$to}}{{end}}, at {{.At.Format "15:04:05"}}</p>
 <pre>{{.Text}}</pre>
 </article>
-{{else}}<p>No messages yet. This page looks for new ones by itself. Nothing leaves this computer.</p>
+{{else}}<p>No messages yet. New ones come up here by themselves.</p>
 {{end}}</div>
 </main>
+<script src="/inbox.js"></script>
 </body>
 </html>
+`
+
+// inboxScript brings new messages into the page and leaves the rest of it, and
+// the reader's place in it, alone.
+const inboxScript = `const inbox = document.getElementById("inbox");
+setInterval(async () => {
+  try {
+    const page = new DOMParser().parseFromString(await (await fetch("/")).text(), "text/html");
+    const now = page.getElementById("inbox").innerHTML;
+    if (now !== inbox.innerHTML) inbox.innerHTML = now;
+  } catch { /* the demo has ended */ }
+}, 1000);
 `
 
 // pages are the demo's own: what to do, and the inbox.
@@ -64,13 +79,17 @@ func (d *demo) pages(launch, origin string) http.Handler {
 		messages := d.mail.Messages()
 		slices.Reverse(messages)
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'")
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Referrer-Policy", "no-referrer")
 		_ = page.Execute(w, struct { // the browser may be gone
 			Holder, Email, How string
 			Messages           []mailcatcher.Message
 		}{holderName, Email, d.how, messages})
+	})
+	mux.HandleFunc("GET /inbox.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
+		_, _ = w.Write([]byte(inboxScript)) // the browser may be gone
 	})
 	// The launch address works once; whoever used it is let in afterwards.
 	mux.HandleFunc("GET /open", func(w http.ResponseWriter, r *http.Request) {

@@ -136,24 +136,6 @@ func TestLastTryIsSpared(t *testing.T) {
 	}
 }
 
-// TestKeyThatIsNotTheCards: a card that was given another key stops after as
-// many tries as leave one, and is not blocked.
-func TestKeyThatIsNotTheCards(t *testing.T) {
-	for _, plain := range []bool{false, true} {
-		t.Run(fmt.Sprintf("plain %v", plain), func(t *testing.T) {
-			d := newDesk(t, emulator.Options{Plain: plain})
-			if err := d.card.Edit(func(s *emulator.State) { s.PUK = "00000000" }); err != nil {
-				t.Fatal(err)
-			}
-			d.verified()
-			wantCode(t, d.confirm(passcode), problem.PUKLastTry) // the old one, then the pending one
-			if left := d.card.State().PUKTries; left != 1 {
-				t.Errorf("%d tries left", left)
-			}
-		})
-	}
-}
-
 // TestSwappedCard puts another card in between the start and the release.
 func TestSwappedCard(t *testing.T) {
 	d := newDesk(t, emulator.Options{})

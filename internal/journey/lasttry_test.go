@@ -86,17 +86,17 @@ func TestWrongKeyOnRecord(t *testing.T) {
 			if err := d.card.Edit(func(s *emulator.State) { s.PUK = itsOwn }); err != nil {
 				t.Fatal(err)
 			}
-			for range 4 {
+			for n, want := range []struct {
+				code problem.Code
+				left int
+			}{{problem.PUKWrong, 2}, {problem.PUKLastTry, 1}, {problem.PUKLastTry, 1}, {problem.PUKLastTry, 1}} {
 				d.verified()
-				code := problem.CodeOf(d.confirm(passcode))
-				if code != problem.PUKWrong && code != problem.PUKLastTry {
-					t.Errorf("ended with %s", code)
+				wantCode(t, d.confirm(passcode), want.code)
+				if left := d.card.State().PUKTries; left != want.left {
+					t.Errorf("attempt %d leaves %d tries", n+1, left)
 				}
 				d.engine.Close(t.Context())
 				d.restart()
-			}
-			if left := d.card.State().PUKTries; left < 1 {
-				t.Errorf("%d tries left", left)
 			}
 		})
 	}

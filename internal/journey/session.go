@@ -159,6 +159,20 @@ func (e *Engine) begin(ctx context.Context, purpose api.Purpose, reader string) 
 	return s, proven, err
 }
 
+// meetPatience is how long Meet waits for the service.
+const meetPatience = 10 * time.Second
+
+// Meet asks the service who it is before anybody needs to know: who the
+// Registration Authority is helps most those who get no further than the
+// first page. That the service is away matters only when it is needed.
+func (e *Engine) Meet(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, meetPatience)
+	defer cancel()
+	if _, err := e.greet(ctx); err != nil {
+		e.o.Log.Debug("the service was not met", "err", err)
+	}
+}
+
 // greet asks the service who it is and checks that against what is pinned.
 func (e *Engine) greet(ctx context.Context) (api.Service, error) {
 	if e.o.Service == nil {

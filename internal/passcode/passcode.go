@@ -70,7 +70,7 @@ func (r Rules) Words() []string {
 	if r.DigitsOnly {
 		length += ", from 0 to 9"
 	}
-	return []string{length, "is not easy to guess, such as 123456, 111111 or a date"}
+	return []string{length, "is hard to guess: not 123456, 111111 or a date"}
 }
 
 func (r Rules) unit() string {

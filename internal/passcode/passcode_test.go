@@ -200,7 +200,7 @@ func TestCombineNeverGoesBelowTheCard(t *testing.T) {
 
 func TestWords(t *testing.T) {
 	t.Parallel()
-	const guess = "is not easy to guess, such as 123456, 111111 or a date"
+	const guess = "is hard to guess: not 123456, 111111 or a date"
 	for _, c := range []struct {
 		name  string
 		rules Rules

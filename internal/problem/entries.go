@@ -20,7 +20,7 @@ func workstation() []Entry {
 		{PUKWrong, 0, "The smartcard did not accept its unlocking key", "The unlocking key that the service holds is not the one on this card.", "Contact your Registration Authority and give them the code of this page."},
 		{PUKLastTry, http.StatusConflict, "We stopped to protect your smartcard", "The card has one try of its unlocking key left, and we do not risk it.", "Contact your Registration Authority and give them the code of this page."},
 		{CardNotLocked, 0, "Your smartcard is not locked", "The card still takes your passcode.", "Log in with your passcode. If you have forgotten it, choose \"I have forgotten my passcode\"."},
-		{CardLocked, 0, "Your smartcard is locked", "The card has no tries of its passcode left.", "Unlock the card: that needs no old passcode."},
+		{CardLocked, 0, "Your smartcard is locked", "The wrong passcode was entered too many times.", "Unlock it. You do not need your old passcode."},
 		{CertExpired, 0, "Your smartcard has expired", "The certificates on this card are no longer valid, so it could not be used even when unlocked.", "Contact your Registration Authority for a new card."},
 	}
 }
@@ -88,8 +88,8 @@ func service() []Entry {
 		{Internal, http.StatusInternalServerError, "Something went wrong on our side", "It was not your fault.", "Try again. If it happens again, contact your Registration Authority and give them the code of this page."},
 		{DatabaseGone, http.StatusServiceUnavailable, "The service cannot reach its database", "The service is running but its database does not answer.", "Try again in a few minutes."},
 		{DatabaseBusy, http.StatusServiceUnavailable, "The service is busy", "The service could not do this in time.", "Try again."},
-		{DatabaseReadOnly, http.StatusServiceUnavailable, "The service cannot save anything", "The database cannot be written to.", "Operators: check the rights and the mount of the database's folder."},
-		{DiskFull, http.StatusServiceUnavailable, "The service has no room left", "The disk that holds the database is full.", "Operators: make room, then try again. Nothing was lost."},
+		{DatabaseReadOnly, http.StatusServiceUnavailable, "The service cannot save anything", "The database cannot be written to.", "Try again later, or tell your IT help desk the code of this page. For operators: check the rights and the mount of the database's folder."},
+		{DiskFull, http.StatusServiceUnavailable, "The service has no room left", "The disk that holds the database is full.", "Nothing was lost. Try again later, or tell your IT help desk the code of this page. For operators: make room."},
 		{KeyMissing, 0, "A key file is missing", "The service does not run without its two key files: the key-encryption key and the signing key.", "Put the file that is named back from your safe copy. For a new installation run latchkeyd init."},
 		{KeyWrong, 0, "The key file cannot be used", "It is not the one that the database was made with, it is damaged, or others can read it.", "Put the right key file back, readable by the service alone. Nothing was changed."},
 		{KeyExists, 0, "There is a key file already", "latchkeyd init never overwrites a key: everything sealed with it would be lost.", "Use the existing keys, or name another folder."},

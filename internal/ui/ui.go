@@ -47,9 +47,13 @@ type Page struct {
 	Refresh int    // seconds until a browser without JavaScript asks again; 0 is never
 	Errors  []ErrorLink
 	Timer   *Timer
-	Live    string // what the script watches on this page: "status", "progress"
+	Live    string // the news that the script watches for this page; "" is none in particular, LiveOff not to ask
+	Help    string // in the foot: who can help
 	Body    any    // what the page's own template needs
 }
+
+// LiveOff is Page.Live for a page whose reader has no right to any news.
+const LiveOff = "off"
 
 // Timer is the session's time left.
 type Timer struct{ Left time.Duration }
@@ -155,6 +159,9 @@ type layout struct {
 // Head is the head of the page.
 func (l layout) Head() Header {
 	h := Header{Organisation: l.Site.Organisation, Service: l.Site.Name, ServiceHref: "/"}
+	if l.Page.Live == LiveOff {
+		h.ServiceHref = ""
+	}
 	if l.Site.Logo != nil {
 		h.Colour, h.LogoSrc, h.LogoAlt = "white", LogoPath, l.Site.Organisation
 	}
@@ -163,7 +170,10 @@ func (l layout) Head() Header {
 
 // Foot is the foot of the page.
 func (l layout) Foot() Footer {
-	return Footer{Links: l.Site.Links, Copyright: l.Site.Version}
+	if l.Page.Live == LiveOff { // no page that a link could lead to is open either
+		return Footer{Copyright: l.Site.Version}
+	}
+	return Footer{Links: l.Site.Links, Text: l.Page.Help, Copyright: l.Site.Version}
 }
 
 // Summary is the error summary.

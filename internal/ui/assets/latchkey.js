@@ -4,7 +4,7 @@ import { initAll } from "./vendor/nhsuk-frontend.min.js";
 
 initAll();
 startTimer(document.querySelector("[data-seconds-left]"));
-watch(document.body.dataset.live);
+if (document.body.dataset.live !== "off") watch(document.body.dataset.live);
 offerCopy(document.querySelector("[data-copy]"));
 
 // The browser may show a page again without asking for it (back button).
@@ -12,15 +12,15 @@ addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });
 
-// startTimer counts the time left down, and says it aloud when five minutes
-// and one minute are left. At the end the page is asked for again: the
+// startTimer counts the time left down, and says it aloud when five minutes,
+// two minutes and one minute are left. At the end the page is asked for again: the
 // application then says what to do.
 function startTimer(box) {
   if (!box) return;
   const end = Date.now() + Number(box.dataset.secondsLeft) * 1000;
   const shown = box.querySelector("[data-timer]");
   const said = box.querySelector("[data-timer-announcement]");
-  const marks = [300, 60].filter((mark) => mark < Number(box.dataset.secondsLeft));
+  const marks = [300, 120, 60].filter((mark) => mark < Number(box.dataset.secondsLeft));
   const tick = () => {
     const left = Math.max(0, Math.round((end - Date.now()) / 1000));
     const words = duration(left);
@@ -47,9 +47,16 @@ function duration(seconds) {
 // watch keeps the page's live part up to date. It also tells the application
 // that a window is open, so every page listens.
 function watch(what) {
-  const events = new EventSource(`/events?page=${encodeURIComponent(what || "none")}`);
+  const query = new URLSearchParams(location.search); // what is wrong with the form stays beside it
+  query.set("page", what || "none");
+  const events = new EventSource(`/events?${query}`);
   const live = document.querySelector("[data-live-part]");
-  events.addEventListener("part", (event) => live && replace(live, JSON.parse(event.data)));
+  const say = announcer(live);
+  events.addEventListener("part", (event) => {
+    if (!live) return;
+    replace(live, JSON.parse(event.data));
+    say();
+  });
   events.addEventListener("go", (event) => {
     events.close();
     location.assign(JSON.parse(event.data));
@@ -70,6 +77,25 @@ function watch(what) {
     clearTimeout(lost);
     events.close();
   });
+}
+
+// announcer gives a function that has the live part's one sentence (data-say)
+// read aloud. The part itself is no live region: all of it would be read at
+// each change. What changes again at once, such as a card that is being read,
+// is said only as it ends up.
+function announcer(live) {
+  const sentence = () => live?.querySelector("[data-say]")?.dataset.say ?? "";
+  const said = document.querySelector("[data-live-said]");
+  let last = sentence();
+  let soon;
+  return () => {
+    clearTimeout(soon);
+    soon = setTimeout(() => {
+      if (sentence() === last) return;
+      last = sentence();
+      said.textContent = last;
+    }, 500);
+  };
 }
 
 // replace puts new HTML from the application into the live part, and leaves

@@ -1,0 +1,58 @@
+package demo
+
+import (
+	"net/http/httptest"
+	"net/smtp"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"latchkey/internal/app/browsertest"
+	"latchkey/internal/mailcatcher"
+)
+
+// TestPage looks at the demo's own page with an empty inbox and when a message
+// arrives. With LATCHKEY_SCREENSHOTS naming a folder it leaves pictures there.
+func TestPage(t *testing.T) {
+	mail, err := mailcatcher.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = mail.Close() })
+	d := &demo{mail: mail, how: "in this program, because no smartcard service can be started here"}
+	web := httptest.NewServer(d.pages("http://launch.example", "http://origin.example"))
+	t.Cleanup(web.Close)
+
+	tab := browsertest.Start(t)
+	complaints := browsertest.Complaints(tab)
+	look := func(name string) {
+		browsertest.CheckAccessibility(t, tab, name)
+		if dir := os.Getenv("LATCHKEY_SCREENSHOTS"); dir != "" {
+			browsertest.Screenshot(t, tab, 1280, 900, filepath.Join(dir, name+"-1280.png"))
+			browsertest.Screenshot(t, tab, 360, 740, filepath.Join(dir, name+"-360.png"))
+		}
+	}
+	browsertest.Do(t, tab, chromedp.Navigate(web.URL))
+	browsertest.WaitText(t, tab, "No messages yet.")
+	look("demo")
+
+	// The person's place in the page stays when a message arrives.
+	browsertest.Do(t, tab, chromedp.Focus(chromedp.CSS("a.button")))
+	for _, subject := range []string{"Your smartcard security code is 123 456", "Your smartcard has been unlocked"} {
+		message := "To: " + Email + "\r\nSubject: " + subject + "\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n" +
+			"Somebody asked for a security code at ward-7.\r\n\r\nNever read it out to anyone.\r\n"
+		if err := smtp.SendMail(mail.Address().String(), nil, "no-reply@example.org", []string{Email}, []byte(message)); err != nil {
+			t.Fatal(err)
+		}
+		browsertest.WaitText(t, tab, subject)
+	}
+	if !browsertest.Get(t, tab, chromedp.Evaluate[bool](`document.activeElement.matches("a.button")`)) {
+		t.Error("the focus is lost")
+	}
+	look("demo-inbox")
+	for _, c := range complaints() {
+		t.Errorf("the console says %s", c)
+	}
+}
