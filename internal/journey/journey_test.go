@@ -1,7 +1,6 @@
 package journey_test
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 
