@@ -52,6 +52,14 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(add
 		return err
 	}
 	defer listener.Close()
+	var figures net.Listener
+	if c.MetricsListen != "" {
+		if figures, err = listen(ctx, c.MetricsListen); err != nil {
+			return err
+		}
+		defer figures.Close()
+	}
+	// From here on nothing fails before the service is stopped in order.
 	if err := base.note(ctx, audit.ServiceStarted); err != nil {
 		return err
 	}
@@ -59,13 +67,15 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(add
 	if err := parts.queue.Start(context.WithoutCancel(ctx), parts.sessions); err != nil {
 		return err
 	}
-	go clean(ctx, parts.sessions, log)
+	cleaning, stopCleaning := context.WithCancel(ctx)
+	defer stopCleaning() // before the database closes
+	go clean(cleaning, parts.sessions, log)
 	edge := service.New(parts.sessions, log)
 	served := make(chan error, 2)
 	web := serve(edge.Handler(), listener, certificates, log, served)
-	metrics, err := serveMetrics(ctx, c.MetricsListen, edge, log, served)
-	if err != nil {
-		return err
+	var metrics *http.Server
+	if figures != nil {
+		metrics = serveMetrics(figures, edge, log, served)
 	}
 	log.Info("latchkeyd is ready", "address", listener.Addr().String(), "tls", certificates != nil, "database", base.DB.Dialect(), "version", version.String())
 	if ready != nil {
@@ -135,17 +145,10 @@ func serve(h http.Handler, l net.Listener, c *certificates, log *slog.Logger, se
 	return s
 }
 
-func serveMetrics(ctx context.Context, address string, edge *service.Server, log *slog.Logger, served chan<- error) (*http.Server, error) {
-	if address == "" {
-		return nil, nil
-	}
-	l, err := listen(ctx, address)
-	if err != nil {
-		return nil, err
-	}
+func serveMetrics(l net.Listener, edge *service.Server, log *slog.Logger, served chan<- error) *http.Server {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", edge.Metrics())
-	return serve(mux, l, nil, log, served), nil
+	return serve(mux, l, nil, log, served)
 }
 
 // clean removes what has been over for a long time, again and again.
