@@ -144,7 +144,11 @@ func newWorkstation(ctx context.Context, s settings.Settings, e environment) *wo
 			fmt.Fprintf(e.err, "This is the first time that this computer uses %s: its key is trusted from now on.\n", address)
 		}
 	}
-	o := journey.Options{Readers: w.readers, Pins: w.pins, Workstation: w.name, Application: version.Version, Reader: s.Reader, Log: w.log}
+	contact := ""
+	if err == nil {
+		contact = settings.ContactFile(folder)
+	}
+	o := journey.Options{Readers: w.readers, ContactFile: contact, Pins: w.pins, Workstation: w.name, Application: version.Version, Reader: s.Reader, Log: w.log}
 	if w.client != nil {
 		o.Service = w.client
 	}

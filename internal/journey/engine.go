@@ -33,6 +33,7 @@ type Options struct {
 	Workstation string // name of this computer, shown to the holder
 	Application string // version
 	Reader      string // look at this reader only; "" for all
+	ContactFile string // keeps the Registration Authority's contact for when the service is away; "" does not
 	Log         *slog.Logger
 	Now         func() time.Time // nil is time.Now
 }
@@ -65,6 +66,7 @@ func New(ctx context.Context, o Options) *Engine {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{o: o, changed: make(chan struct{}), outbox: newOutbox(o.Service, o.Log)}
+	e.service.Contact = contactFile(o.ContactFile).read()
 	e.looker = newLooker(o.Reader, e.glance)
 	go e.looker.run(ctx, o.Readers)
 	go e.outbox.run(ctx)

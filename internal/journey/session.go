@@ -188,6 +188,9 @@ func (e *Engine) greet(ctx context.Context) (api.Service, error) {
 	if info.APIVersion > api.Version {
 		return info, problem.New(problem.NewerService)
 	}
+	if err := contactFile(e.o.ContactFile).write(info.Contact); err != nil {
+		e.o.Log.Debug("contact not kept", "err", err)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.service = info

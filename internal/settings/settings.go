@@ -126,3 +126,7 @@ func (s Settings) Client() (*api.Client, error) {
 func (s Settings) Pins(folder string) (*api.Pins, error) {
 	return api.NewPins(s.ServiceKey, filepath.Join(folder, "latchkey", "known_services"))
 }
+
+// ContactFile is where the Registration Authority's contact is kept for when
+// the service cannot be reached.
+func ContactFile(folder string) string { return filepath.Join(folder, "latchkey", "contact.json") }
