@@ -53,7 +53,7 @@ func TestTable(t *testing.T) {
 			must(t, err)
 		}
 	}
-	for name, test := range map[string]struct {
+	cases := map[string]struct {
 		before     func(t *testing.T, s *session, epoch int64)
 		candidates int
 		key, next  string // of the next attempt
@@ -78,9 +78,10 @@ func TestTable(t *testing.T) {
 		"refused, nothing known of it":  {refusedThen(api.OutcomeFailed, api.HoldsUnknown, true), 2, fresh, ""},
 		"refused, other refused":        {refusedThen(api.OutcomeRefused, api.HoldsUnknown, true), 2, fresh, ""},
 		"refused, other claims refusal": {refusedThen(api.OutcomeRefused, api.HoldsUnknown, false), 2, fresh, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			on(t, func(t *testing.T, v *vault) {
+	}
+	on(t, func(t *testing.T, v *vault) {
+		for name, test := range cases {
+			t.Run(name, func(t *testing.T) {
 				c := v.issue(t, false)
 				s := v.begin(t, c)
 				r, epoch, err := s.release(t, 1)
@@ -106,8 +107,8 @@ func TestTable(t *testing.T) {
 					t.Errorf("then %s -> %q, want %s -> %q", name(after.Key), name(after.Next), test.key, test.next)
 				}
 			})
-		})
-	}
+		}
+	})
 }
 
 // TestOrderFlips: attempt after attempt that tells nothing, the two keys take
