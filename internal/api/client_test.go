@@ -115,7 +115,9 @@ func TestAnswersThatAreNotOurs(t *testing.T) {
 		"another's fault": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"code":"E17"}`, http.StatusForbidden) },
 		"no such page":    http.NotFound,
 		"moved":           func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) },
-		"moved with body": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, 308) },
+		"moved with body": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL, http.StatusPermanentRedirect)
+		},
 		"more than a lot": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, `{"id":"`+strings.Repeat("a", maxAnswer)+`"}`)
 		},
@@ -279,16 +281,15 @@ func TestGivenUp(t *testing.T) {
 
 func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
 		for attempt, want := range map[int]time.Duration{1: 300 * time.Millisecond, 2: 1200 * time.Millisecond} {
-			began = time.Now()
+			began := time.Now()
 			if err := backoff(t.Context(), attempt); err != nil || time.Since(began) != want {
 				t.Errorf("%d: %s, %v", attempt, time.Since(began), err)
 			}
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		began = time.Now()
+		began := time.Now()
 		if err := backoff(ctx, 2); err == nil || time.Since(began) != 0 {
 			t.Errorf("goes on without anybody waiting: %v", err)
 		}

@@ -21,9 +21,8 @@ import (
 
 // keyPair is a certificate with its key, both as files hold them.
 type keyPair struct {
-	cert              *x509.Certificate
-	certPEM, keyPEM   []byte
-	certFile, keyFile string
+	cert            *x509.Certificate
+	certPEM, keyPEM []byte
 }
 
 func newPair(t testing.TB, name string) *keyPair {
