@@ -75,9 +75,10 @@ func walk(tab context.Context, address string, out io.Writer) error {
 		func() error { return w.click("Continue") },
 		func() error { return w.see("What is your email address?") },
 		func() error { return w.fill("#email", demo.Email) },
-		func() error { return w.click("Continue") },
+		func() error { began = time.Now(); return w.click("Continue") },
 		func() error { return w.see("Check your email") },
 		func() error { return w.code(address) },
+		func() error { return w.since("from Continue to the security code, read in the inbox", began) },
 		func() error { return w.click("Continue") },
 		func() error { return w.see("Choose a new passcode") },
 		func() error { return w.fill("#passcode", "123456") },
@@ -88,10 +89,7 @@ func walk(tab context.Context, address string, out io.Writer) error {
 		func() error { return w.fill("#again", passcode) },
 		func() error { began = time.Now(); return w.click("Confirm") },
 		func() error { return w.see("Your smartcard is unlocked") },
-		func() error {
-			fmt.Fprintf(out, "from Confirm to the confirmation page: %d ms\n", time.Since(began).Milliseconds())
-			return nil
-		},
+		func() error { return w.since("from Confirm to the confirmation page", began) },
 		func() error { return w.see("You can now log in with your new passcode") },
 		func() error { return w.told(address) },
 	}
@@ -101,6 +99,12 @@ func walk(tab context.Context, address string, out io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// since says how long something took.
+func (w walker) since(what string, began time.Time) error {
+	_, err := fmt.Fprintf(w.out, "%s: %d ms\n", what, time.Since(began).Milliseconds())
+	return err
 }
 
 // until asks the page again and again until a script is true.
