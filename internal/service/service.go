@@ -67,57 +67,77 @@ func (v *Server) Metrics() http.Handler {
 	return promhttp.HandlerFor(v.registry, promhttp.HandlerOpts{})
 }
 
-// Handler is every call of package api.
+// answer is what a call comes to: a status with a body, which may be nil, or an
+// error.
+type answer func(*http.Request) (status int, body any, err error)
+
+// route is one call.
+type route struct {
+	method, path string
+	answer       answer
+}
+
+// routes is every call of package api; its openapi.yaml describes the same.
+func (v *Server) routes() []route {
+	return []route{
+		{"GET", api.PathService, func(r *http.Request) (int, any, error) {
+			info, err := v.sessions.Info(r.Context())
+			return http.StatusOK, info, err
+		}},
+		{"GET", "/health", func(r *http.Request) (int, any, error) {
+			_, err := v.sessions.Info(r.Context()) // reads the database's clock
+			return http.StatusOK, map[string]string{"status": "ok"}, err
+		}},
+		{"POST", api.PathSessions, func(r *http.Request) (int, any, error) {
+			body, err := read[api.StartRequest](r)
+			if err != nil {
+				return 0, nil, err
+			}
+			out, err := v.sessions.Start(r.Context(), body, network(r))
+			return http.StatusCreated, out, err
+		}},
+		{"GET", api.PathSession, func(r *http.Request) (int, any, error) {
+			out, err := v.sessions.Get(r.Context(), credentials(r))
+			return http.StatusOK, out, err
+		}},
+		{"DELETE", api.PathSession, func(r *http.Request) (int, any, error) {
+			return http.StatusNoContent, nil, v.sessions.Abandon(r.Context(), credentials(r))
+		}},
+		{"POST", api.PathProof, post(http.StatusOK, v.sessions.Prove)},
+		{"POST", api.PathCode, post(http.StatusAccepted, v.sessions.SendCode)},
+		{"POST", api.PathCodeCheck, post(http.StatusOK, v.sessions.CheckCode)},
+		{"POST", api.PathRelease, post(http.StatusOK, v.sessions.Release)},
+		{"POST", api.PathReport, post(http.StatusOK, v.sessions.Report)},
+	}
+}
+
+// Handler answers every call of package api, and anything else with
+// problem.NoSuchPage.
 func (v *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	v.call(mux, "GET", api.PathService, func(r *http.Request) (int, any, error) {
-		info, err := v.sessions.Info(r.Context())
-		return http.StatusOK, info, err
-	})
-	v.call(mux, "GET", "/health", func(r *http.Request) (int, any, error) {
-		_, err := v.sessions.Info(r.Context()) // reads the database's clock
-		return http.StatusOK, map[string]string{"status": "ok"}, err
-	})
-	v.call(mux, "POST", api.PathSessions, func(r *http.Request) (int, any, error) {
-		body, err := read[api.StartRequest](r)
-		if err != nil {
-			return 0, nil, err
-		}
-		out, err := v.sessions.Start(r.Context(), body, network(r))
-		return http.StatusCreated, out, err
-	})
-	v.call(mux, "GET", api.PathSession, func(r *http.Request) (int, any, error) {
-		out, err := v.sessions.Get(r.Context(), credentials(r))
-		return http.StatusOK, out, err
-	})
-	v.call(mux, "DELETE", api.PathSession, func(r *http.Request) (int, any, error) {
-		return http.StatusNoContent, nil, v.sessions.Abandon(r.Context(), credentials(r))
-	})
-	post(v, mux, api.PathProof, http.StatusOK, v.sessions.Prove)
-	post(v, mux, api.PathCode, http.StatusAccepted, v.sessions.SendCode)
-	post(v, mux, api.PathCodeCheck, http.StatusOK, v.sessions.CheckCode)
-	post(v, mux, api.PathRelease, http.StatusOK, v.sessions.Release)
-	post(v, mux, api.PathReport, http.StatusOK, v.sessions.Report)
+	for _, r := range v.routes() {
+		v.call(mux, r.method, r.path, r.answer)
+	}
 	v.call(mux, "", "/", func(*http.Request) (int, any, error) {
 		return 0, nil, problem.New(problem.NoSuchPage)
 	})
 	return mux
 }
 
-// post adds a call of one session with a request body.
-func post[Q, A any](v *Server, mux *http.ServeMux, path string, status int, f func(context.Context, unlock.Credentials, Q) (A, error)) {
-	v.call(mux, "POST", path, func(r *http.Request) (int, any, error) {
+// post answers a call of one session with a request body.
+func post[Q, A any](status int, f func(context.Context, unlock.Credentials, Q) (A, error)) answer {
+	return func(r *http.Request) (int, any, error) {
 		body, err := read[Q](r)
 		if err != nil {
 			return 0, nil, err
 		}
 		out, err := f(r.Context(), credentials(r), body)
 		return status, out, err
-	})
+	}
 }
 
 // call adds a call with what is common to all: time, headers, faults.
-func (v *Server) call(mux *http.ServeMux, method, path string, f func(*http.Request) (int, any, error)) {
+func (v *Server) call(mux *http.ServeMux, method, path string, f answer) {
 	mux.HandleFunc(strings.TrimSpace(method+" "+path), func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
@@ -148,7 +168,7 @@ func (v *Server) call(mux *http.ServeMux, method, path string, f func(*http.Requ
 }
 
 // guard turns a panic into an error with its stack for the log.
-func (v *Server) guard(r *http.Request, f func(*http.Request) (int, any, error)) (status int, body any, err error) {
+func (v *Server) guard(r *http.Request, f answer) (status int, body any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
