@@ -198,7 +198,7 @@ type ReleaseRequest struct {
 // Envelope is a sealed and signed Release. Sealed is HPKE base mode
 // (RFC 9180: DHKEM X25519 HKDF-SHA256, HKDF-SHA256, AES-256-GCM) to the
 // session's public key with ReleaseInfo as info: encapsulated key, then
-// ciphertext. Signature is Ed25519 over EnvelopeMessage by the service's key.
+// ciphertext. Signature is Ed25519 over ReleaseInfo and Sealed by the service's key.
 type Envelope struct {
 	Step      int    `json:"step"`
 	Epoch     int64  `json:"epoch"`

@@ -42,7 +42,7 @@ func OutcomeDigest(service, session, cardID string, r Report) [32]byte {
 // ReleaseInfo is the HPKE info of an Envelope: it binds the sealed keys to
 // service, session, card, epoch and step.
 func ReleaseInfo(service, session, cardID string, epoch int64, step int) []byte {
-	return fields("latchkey release v1",
+	return fields("latchkey envelope info v1",
 		[]byte(service), []byte(session), []byte(cardID), number(epoch), number(int64(step)))
 }
 

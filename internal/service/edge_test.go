@@ -220,6 +220,7 @@ func TestBadBodies(t *testing.T) {
 		"two values":          {`{} {}`, nil, problem.RequestMalformed},
 		"rubbish behind":      {`{}}`, nil, problem.RequestMalformed},
 		"deep":                {strings.Repeat("[", 60<<10), nil, problem.RequestMalformed},
+		"null":                {`null`, nil, problem.RequestMalformed},
 		"no type":             {`{}`, func(r *http.Request) { r.Header.Del("Content-Type") }, problem.RequestMalformed},
 		"form":                {`{}`, kind("application/x-www-form-urlencoded"), problem.RequestMalformed},
 		"text type":           {`{}`, kind("text/plain"), problem.RequestMalformed},

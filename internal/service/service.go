@@ -195,26 +195,29 @@ func (v *Server) answer(w http.ResponseWriter, r *http.Request, status int, body
 // read decodes a request body. Members that are not known are left alone, so
 // that an application may be newer.
 func read[T any](r *http.Request) (T, error) {
-	var v T
+	var none T
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return v, problem.Wrap(problem.RequestMalformed, fmt.Errorf("content type %q", r.Header.Get("Content-Type")))
+		return none, problem.Wrap(problem.RequestMalformed, fmt.Errorf("content type %q", r.Header.Get("Content-Type")))
 	}
 	d := json.NewDecoder(r.Body)
+	var v *T
 	err := d.Decode(&v)
 	if err == nil {
 		_, err = d.Token()
-		if errors.Is(err, io.EOF) {
-			return v, nil
-		}
-		if err == nil {
+		switch {
+		case errors.Is(err, io.EOF) && v != nil:
+			return *v, nil
+		case errors.Is(err, io.EOF):
+			err = errors.New("null is no request")
+		case err == nil:
 			err = errors.New("something follows the JSON value")
 		}
 	}
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
-		return v, problem.Wrap(problem.RequestTooLarge, err)
+		return none, problem.Wrap(problem.RequestTooLarge, err)
 	}
-	return v, problem.Wrap(problem.RequestMalformed, err)
+	return none, problem.Wrap(problem.RequestMalformed, err)
 }
 
 // credentials are those of the request; anything missing is an unknown session.

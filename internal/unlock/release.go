@@ -15,7 +15,7 @@ import (
 
 // Release gives the unlocking keys of a step to a verified session whose card
 // is, once more, the one in the reader. Errors: problem.SessionState,
-// ReleaseMismatch, ProofWrong, CardNoKey and those of Prove.
+// ReleaseMismatch, ProofWrong, CardNoKey, PUKLastTry and those of Prove.
 func (s *Service) Release(ctx context.Context, who Credentials, r api.ReleaseRequest) (out api.Envelope, err error) {
 	err = s.update(ctx, func(tx *store.Tx) error {
 		x, c, err := s.live(ctx, tx, who)
@@ -55,8 +55,11 @@ func (s *Service) standsStill(ctx context.Context, tx *store.Tx, x store.Session
 		return notServed(err)
 	}
 	h, err := s.Directory.Holder(ctx, tx, c.HolderID)
-	if err != nil || h.ID != x.HolderID {
+	if err != nil {
 		return notServed(err)
+	}
+	if h.ID != x.HolderID {
+		return problem.New(problem.CardNotServed)
 	}
 	now, err := tx.Now(ctx)
 	if err != nil {
@@ -69,8 +72,11 @@ func (s *Service) standsStill(ctx context.Context, tx *store.Tx, x store.Session
 }
 
 // notServed is the answer where a record is gone, or was not written by us: of
-// that the trail keeps a note.
+// that the trail keeps a note. A fault of the database stays what it is.
 func notServed(err error) error {
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
 	p := problem.Wrap(problem.CardNotServed, err)
 	if errors.Is(err, directory.ErrTampered) {
 		return keep{p}
