@@ -153,7 +153,7 @@ func sample() int {
 	if os.Getenv("LATCHKEY_SOAK") != "" {
 		return 1
 	}
-	return 11
+	return 5
 }
 
 // mustUnlockWithin unlocks the card in at most so many attempts, and the key
