@@ -6,7 +6,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
+	"slices"
 	"strings"
 
 	"latchkey/internal/api"
@@ -142,8 +144,10 @@ func (s *Service) refuse(ctx context.Context, tx *store.Tx, x *store.Session, re
 }
 
 // vouched says whether a certificate that a client brings speaks for the
-// claimed card: it chains to a configured root and names the card by its GUID
-// (SP 800-73-4 part 1 section 3.1.2; a uniformResourceIdentifier "urn:uuid:").
+// claimed card: it chains to a configured root, is for card authentication, so
+// that no other certificate of the card is learned in its place (FIPS 201-3
+// section 4.2.2.2), and names the card by its GUID (SP 800-73-4 part 1 section
+// 3.1.2; a uniformResourceIdentifier "urn:uuid:").
 func (s *Service) vouched(ctx context.Context, tx *store.Tx, x store.Session, der []byte) (bool, error) {
 	cert, err := x509.ParseCertificate(der)
 	if err != nil || s.conf.Roots == nil {
@@ -154,8 +158,11 @@ func (s *Service) vouched(ctx context.Context, tx *store.Tx, x store.Session, de
 		return false, err
 	}
 	_, err = cert.Verify(x509.VerifyOptions{Roots: s.conf.Roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
-	return err == nil && names(cert, x.Identifier), nil
+	return err == nil && slices.ContainsFunc(cert.UnknownExtKeyUsage, cardAuth().Equal) && names(cert, x.Identifier), nil
 }
+
+// cardAuth is id-PIV-cardAuth, an extended key usage.
+func cardAuth() asn1.ObjectIdentifier { return asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 6, 8} }
 
 func names(cert *x509.Certificate, guid string) bool {
 	for _, u := range cert.URIs {

@@ -15,6 +15,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -144,6 +145,9 @@ func newKey(slot string, o Options) (Key, error) {
 	template := &x509.Certificate{SerialNumber: big.NewInt(int64(o.Serial)*16 + int64(len(slot))),
 		Subject:   pkix.Name{CommonName: "Latchkey demonstration card " + slot, SerialNumber: fmt.Sprint(o.Serial)},
 		NotBefore: o.Now.Add(-time.Hour), NotAfter: o.NotAfter, KeyUsage: x509.KeyUsageDigitalSignature, URIs: []*url.URL{urn}}
+	if slot == "9E" {
+		template.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{2, 16, 840, 1, 101, 3, 6, 8}} // id-PIV-cardAuth
+	}
 	issuer, signer := o.Issuer, o.IssuerKey
 	if issuer == nil {
 		issuer, signer = template, private
