@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -170,8 +171,8 @@ func TestAgain(t *testing.T) {
 		"fault":   {func(w http.ResponseWriter, r *http.Request) { say(w, r, problem.Internal) }, false},
 	} {
 		for call, x := range calls {
-			n := 0
-			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { n++; test.answer(w, r) }))
+			var n atomic.Int64
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { n.Add(1); test.answer(w, r) }))
 			c, pauses := clientOf(t, s.URL, nil)
 			err := x.make(t.Context(), c)
 			s.Close()
@@ -179,8 +180,8 @@ func TestAgain(t *testing.T) {
 			if test.again && x.repeatable {
 				want = attempts
 			}
-			if err == nil || n != want || len(*pauses) != want-1 {
-				t.Errorf("%s: %s was made %d times, want %d: %v", name, call, n, want, err)
+			if made := int(n.Load()); err == nil || made != want || len(*pauses) != want-1 {
+				t.Errorf("%s: %s was made %d times, want %d: %v", name, call, made, want, err)
 			}
 		}
 	}
@@ -196,17 +197,17 @@ func say(w http.ResponseWriter, r *http.Request, c problem.Code) {
 
 // TestSecondTimeLucky: an answer that was lost is asked for again.
 func TestSecondTimeLucky(t *testing.T) {
-	n := 0
+	var n atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if n++; n == 1 {
+		if n.Add(1) == 1 {
 			panic(http.ErrAbortHandler)
 		}
 		_, _ = io.WriteString(w, `{"step":1}`)
 	}))
 	defer s.Close()
 	c, _ := clientOf(t, s.URL, nil)
-	if e, err := c.Release(t.Context(), who, ReleaseRequest{Step: 1}); err != nil || e.Step != 1 || n != 2 {
-		t.Errorf("%+v, %v after %d", e, err, n)
+	if e, err := c.Release(t.Context(), who, ReleaseRequest{Step: 1}); err != nil || e.Step != 1 || n.Load() != 2 {
+		t.Errorf("%+v, %v after %d", e, err, n.Load())
 	}
 }
 
