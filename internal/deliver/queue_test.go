@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -306,12 +307,12 @@ func TestRefusedForGood(t *testing.T) {
 // TestRefusedForNow: 4yz is tried again.
 func TestRefusedForNow(t *testing.T) {
 	p := open(t, func(p *post) {
-		n := 0
+		var n atomic.Int64
 		p.refuse = func(step, _ string) error {
 			if step != "DATA" {
 				return nil
 			}
-			if n++; n == 1 {
+			if n.Add(1) == 1 {
 				return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "greylisted"}
 			}
 			return nil
@@ -349,13 +350,13 @@ func TestDatabaseFault(t *testing.T) {
 func TestEveryAddressIsToldOnce(t *testing.T) {
 	on(t, func(t *testing.T, database string) {
 		p := open(t, func(p *post) {
-			n := 0
+			var n atomic.Int64
 			p.refuse = func(step, to string) error {
 				switch {
 				case step == "RCPT" && strings.HasPrefix(to, "gone"):
 					return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "gone"}
 				case step == "DATA" && strings.HasPrefix(to, "slow"):
-					if n++; n == 1 {
+					if n.Add(1) == 1 {
 						return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "later"}
 					}
 				}
