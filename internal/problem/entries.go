@@ -69,7 +69,7 @@ func standing() []Entry {
 		{SessionUnknown, http.StatusUnauthorized, "This attempt is not known", "The service does not know this attempt.", "Start again."},
 		{SessionState, http.StatusConflict, "That step is not next", "This step cannot be done now.", "Go back to the page you came from, or start again."},
 		{SessionReplaced, http.StatusConflict, "A newer attempt has taken over", "Your smartcard is being unlocked in another window or at another computer.", "Carry on there, or start again here."},
-		{OldApplication, http.StatusUpgradeRequired, "This application is too old", "The service no longer works with this version of the application.", "Ask your IT help desk to update Latchkey on this computer."},
+		{OldApplication, http.StatusForbidden, "This application is too old", "The service no longer works with this version of the application.", "Ask your IT help desk to update Latchkey on this computer."},
 		{NewerService, http.StatusNotImplemented, "The service and this application do not fit together", "The service speaks a version that this application does not know.", "Ask your IT help desk to update Latchkey on this computer."},
 		{ProofWrong, http.StatusForbidden, "The smartcard could not prove itself", "The card's proof does not match.", "Take the card out, put it back in and start again."},
 		{SessionFinished, http.StatusConflict, "This attempt has ended", "The attempt has been finished or given up.", "Start again if your smartcard is still locked."},
