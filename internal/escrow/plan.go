@@ -43,7 +43,7 @@ func candidates(ctx context.Context, tx *store.Tx, cardID string) (pair, error) 
 		return pair{}, errNoKey
 	}
 	if p.pending != nil {
-		p.neverTaken, err = tx.NeverTaken(ctx, p.pending.ID)
+		p.neverTaken, err = tx.NeverTaken(ctx, cardID, p.pending.ID)
 	}
 	return p, err
 }

@@ -12,8 +12,6 @@ import (
 
 // Result is what a report came to.
 type Result struct {
-	// First says that the step had no outcome before.
-	First bool
 	// Outcome is the one that counts, which is the earlier one where a later
 	// report adds no proof.
 	Outcome api.Outcome
@@ -32,13 +30,12 @@ func (e *Escrow) Report(ctx context.Context, tx *store.Tx, s store.Session, c *s
 		return Result{}, err
 	}
 	row := &done[r.Step-1]
-	result := Result{First: row.Outcome == ""}
 	if counts(*row, r.Outcome, proven) {
 		if err := e.take(ctx, tx, s, c, row, r, proven); err != nil {
 			return Result{}, err
 		}
 	}
-	result.Outcome, result.Proven = api.Outcome(row.Outcome), row.Proven
+	result := Result{Outcome: api.Outcome(row.Outcome), Proven: row.Proven}
 	result.NextStep, err = next(ctx, tx, c, done)
 	return result, err
 }

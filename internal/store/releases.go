@@ -47,12 +47,12 @@ func (t *Tx) CountAsked(ctx context.Context, sessionID string, step int) error {
 // NeverTaken says whether a card can't hold a key, by what it has signed: each
 // time that it was to take it, the application asked once and the card refused
 // the key before it.
-func (t *Tx) NeverTaken(ctx context.Context, keyID string) (bool, error) {
+func (t *Tx) NeverTaken(ctx context.Context, cardID, keyID string) (bool, error) {
 	return one(ctx, t, "key never taken", func(r scanner) (yes bool, err error) {
 		err = r.Scan(&yes)
 		return yes, err
 	}, `SELECT NOT EXISTS (SELECT 1 FROM releases
-		WHERE next_id = $1 AND NOT (outcome = 'refused' AND proven AND asked = 1))`, keyID)
+		WHERE card_id = $1 AND next_id = $2 AND NOT (outcome = 'refused' AND proven AND asked = 1))`, cardID, keyID)
 }
 
 // KeyRefused says whether a card has signed, in an epoch, that it refuses a

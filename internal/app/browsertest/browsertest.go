@@ -87,17 +87,6 @@ func removeProfile(t testing.TB, dir string) {
 	}
 }
 
-// Tab opens another tab of the same browser; it closes with the test.
-func Tab(t testing.TB, browser context.Context) context.Context {
-	t.Helper()
-	ctx, cancel := chromedp.NewContext(browser)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("open a tab: %v", err)
-	}
-	return ctx
-}
-
 // Do runs steps in a tab; a step that fails fails the test.
 func Do(t testing.TB, tab context.Context, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
