@@ -1,9 +1,10 @@
 // Package card says what a smartcard is to Latchkey: the connection that a
-// reader gives us, the card of one family on top of it, and the typed faults
-// that every layer below reports.
+// reader gives us, the card of one family on top of it, the ways to unblock it,
+// and the typed faults that every layer below reports.
 //
 // It holds no APDU and no PC/SC call. Package pcsc implements Readers and
-// Conn, package piv implements Card, package emulator is a card in software.
+// Conn, packages piv, gids and openpgp implement Card, package emulator is a
+// card in software.
 package card
 
 import (
@@ -14,8 +15,14 @@ import (
 // Family names a card application standard (product.md calls it the card family).
 type Family string
 
-// FamilyPIV is NIST SP 800-73 (PIV, YubiKey PIV, the CAC PIV endpoint).
-const FamilyPIV Family = "piv"
+const (
+	// FamilyPIV is NIST SP 800-73 (PIV, YubiKey PIV, the CAC PIV endpoint).
+	FamilyPIV Family = "piv"
+	// FamilyGIDS is the Generic Identity Device Specification 2.0.
+	FamilyGIDS Family = "gids"
+	// FamilyOpenPGP is the OpenPGP application on ISO smart cards 2.0 to 3.4.
+	FamilyOpenPGP Family = "openpgp"
+)
 
 // Disposition says what happens to the card at the end of a transaction.
 type Disposition int
@@ -89,89 +96,6 @@ type Readers interface {
 	Watch(ctx context.Context) <-chan Snapshot
 	// Connect opens a shared connection to the card in a reader.
 	Connect(ctx context.Context, reader string) (Conn, error)
-}
-
-// Identity is how a card is known to the service.
-type Identity struct {
-	Family Family
-	// ID is the family's unique identifier, lower-case hex without separators.
-	// PIV: the 16-byte GUID of the CHUID (SP 800-73-4 part 1 section 3.1.2).
-	ID string
-	// Serial is the maker's serial number in decimal, empty where the card has none.
-	Serial string
-	// Model is a name for people, for example "YubiKey 5.4.3" or "PIV card".
-	Model string
-}
-
-// Certificate is one certificate on a card, uncompressed.
-type Certificate struct {
-	Slot string // PIV key reference in upper-case hex: "9A", "9C", "9D", "9E"
-	DER  []byte
-}
-
-// Counter is a try counter as far as the card tells it.
-type Counter struct {
-	Known bool // false: the card does not say
-	Left  int  // tries left; 0 = blocked
-	Total int  // 0 where unknown
-}
-
-// Blocked says whether the card itself says that no try is left.
-func (c Counter) Blocked() bool { return c.Known && c.Left == 0 }
-
-// State is what the card says of its PIN and its unlocking key. Reading it
-// spends no try.
-type State struct {
-	PIN Counter
-	PUK Counter // Known only where the card has metadata (YubiKey 5.3 and later)
-}
-
-// PINRules is what the card family itself asks of a PIN.
-type PINRules struct {
-	MinLength, MaxLength int
-	DigitsOnly           bool
-}
-
-// Card is a recognised card of one family with its application selected.
-// Its methods may be called inside or outside a transaction; whoever calls
-// Unblock, Rotate or Change holds one (see Conn.Begin). PINs and PUKs are text
-// as typed; padding is the family's business. No method prints or keeps them.
-type Card interface {
-	Family() Family
-	// Select selects the application again, after a reset.
-	Select(ctx context.Context) error
-	Identity(ctx context.Context) (Identity, error)
-	Certificates(ctx context.Context) ([]Certificate, error)
-	State(ctx context.Context) (State, error)
-	PINRules() PINRules
-	// KeepAlive sends a harmless command, so that Windows does not reset an
-	// idle transaction (after 5 s; call it every 2 s).
-	KeepAlive(ctx context.Context) error
-	// Prove signs a SHA-256 digest with the card authentication key, which
-	// needs no PIN (PIV 9E). The signature is PKCS #1 v1.5 for RSA, ASN.1 DER
-	// for ECDSA. ErrNotSupported where the card has no such key.
-	Prove(ctx context.Context, digest [32]byte) (Proof, error)
-	// ProveVerified does the same with the authentication key, which needs a
-	// verified PIN (PIV 9A).
-	ProveVerified(ctx context.Context, digest [32]byte) (Proof, error)
-	// Unblock sets a new PIN with the PUK (RESET RETRY COUNTER, SP 800-73-4
-	// part 2 section 3.2.3). It does not verify the PIN.
-	// Errors: WrongKeyError, BlockedError (of the PUK), ErrRefusedPIN.
-	Unblock(ctx context.Context, puk, newPIN string) error
-	// Rotate changes the PUK (CHANGE REFERENCE DATA).
-	// Errors: WrongKeyError, BlockedError, ErrRefusedKey.
-	Rotate(ctx context.Context, puk, newPUK string) error
-	// Verify presents the PIN. Errors: WrongKeyError, BlockedError.
-	Verify(ctx context.Context, pin string) error
-	// Change changes the PIN knowing the old one.
-	// Errors: WrongKeyError, BlockedError, ErrRefusedPIN.
-	Change(ctx context.Context, oldPIN, newPIN string) error
-}
-
-// Proof is a signature made by a key on the card.
-type Proof struct {
-	Slot      string // the key reference that signed, "9E" or "9A"
-	Signature []byte
 }
 
 // BusyWait is how long the callers of Conn.Begin wait for another program.

@@ -24,24 +24,35 @@ var (
 	ErrRefusedPIN   = errors.New("the card does not accept this PIN")
 	ErrRefusedKey   = errors.New("the card does not accept this new unlocking key")
 	ErrMalformed    = errors.New("the card gave a malformed answer")
+	// ErrNotAuthenticated: the authentication with the administration key was
+	// not made, or a reset or another program has ended it.
+	ErrNotAuthenticated = errors.New("the card has not been authenticated")
 )
 
 // Reference names what was presented to the card.
 type Reference string
 
-// The references of a PIV card (SP 800-73-4 part 1 table 4).
+// What can be presented to a card.
 const (
-	ReferencePIN Reference = "PIN" // key reference 80
-	ReferencePUK Reference = "PUK" // key reference 81
+	ReferencePIN           Reference = "PIN"            // PIV 80, GIDS 80, OpenPGP PW1
+	ReferencePUK           Reference = "PUK"            // PIV 81
+	ReferenceAdminPIN      Reference = "admin PIN"      // OpenPGP PW3
+	ReferenceResettingCode Reference = "resetting code" // OpenPGP
+	ReferenceAdminKey      Reference = "administration key"
 )
 
-// WrongKeyError says that the card refused a PIN or PUK (63Cx).
+// WrongKeyError says that the card refused a PIN or key.
 type WrongKeyError struct {
 	Reference Reference
-	TriesLeft int // at least 1; with none left the fault is BlockedError
+	// TriesLeft is at least 1, with none left the fault is BlockedError; -1
+	// where the card counts no tries or does not tell them.
+	TriesLeft int
 }
 
 func (e WrongKeyError) Error() string {
+	if e.TriesLeft < 0 {
+		return fmt.Sprintf("wrong %s", e.Reference)
+	}
 	return fmt.Sprintf("wrong %s, %d tries left", e.Reference, e.TriesLeft)
 }
 
@@ -51,6 +62,27 @@ func (e WrongKeyError) Error() string {
 type BlockedError struct{ Reference Reference }
 
 func (e BlockedError) Error() string { return string(e.Reference) + " is blocked" }
+
+// DisabledError is a BlockedError whose cause is known: a program took the key
+// out of use on purpose. The minidriver of YubiKeys blocks the PUK when it takes
+// a key over ("PIN-only"). The PIN of such a card cannot be set with a PUK ever
+// again, and nobody has tried to guess it.
+type DisabledError struct{ Reference Reference }
+
+func (e DisabledError) Error() string {
+	return string(e.Reference) + " was put out of use by the program that manages the card"
+}
+
+// Unwrap makes it a BlockedError to those who need not know more.
+func (e DisabledError) Unwrap() error { return BlockedError(e) }
+
+// LastTryError says that the card was not asked, because it would have been
+// the last try of an unlocking key.
+type LastTryError struct{ Reference Reference }
+
+func (e LastTryError) Error() string {
+	return "one try of the " + string(e.Reference) + " is left, and it is not spent"
+}
 
 // StatusError is a status word that no other fault describes.
 type StatusError struct {

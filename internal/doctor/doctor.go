@@ -175,9 +175,9 @@ func (d *Doctor) card(ctx context.Context, r card.Reader) []Finding {
 		detail += ". It does not say whether it is locked."
 	}
 	f := good(name, detail)
-	if state.PUK.Blocked() {
+	if state.Key(card.KeyPUK).Blocked() {
 		f = bad(name, problem.New(problem.PUKBlocked))
-	} else if state.PUK.Known && state.PUK.Left == 1 {
+	} else if state.Key(card.KeyPUK).Known && state.Key(card.KeyPUK).Left == 1 {
 		f = bad(name, problem.New(problem.PUKLastTry))
 	}
 	return []Finding{f, d.certificates(certificates)}

@@ -110,7 +110,7 @@ func (e *Engine) read(ctx context.Context, reader string) (facts, error) {
 // usable says what is wrong with a card before the service is asked, nil for
 // nothing.
 func (f facts) usable(purpose api.Purpose, now time.Time) error {
-	if f.state.PUK.Blocked() {
+	if f.state.Key(card.KeyPUK).Blocked() {
 		return problem.New(problem.PUKBlocked)
 	}
 	if purpose == api.PurposeLocked && f.state.PIN.Known && f.state.PIN.Left > 0 {
@@ -199,7 +199,7 @@ func (e *Engine) greet(ctx context.Context) (api.Service, error) {
 
 func claim(f facts) api.Card {
 	c := api.Card{Family: string(f.identity.Family), ID: f.identity.ID, Serial: f.identity.Serial, Model: f.identity.Model,
-		PINTriesLeft: left(f.state.PIN), PUKTriesLeft: left(f.state.PUK)}
+		PINTriesLeft: left(f.state.PIN), PUKTriesLeft: left(f.state.Key(card.KeyPUK))}
 	for _, cert := range f.certificates {
 		c.Certificates = append(c.Certificates, api.Certificate{Slot: cert.Slot, DER: cert.DER})
 	}

@@ -126,7 +126,7 @@ func (e *Engine) step(ctx context.Context, s *session, c card.Card, passcode str
 	if err != nil {
 		return 0, err
 	}
-	if err := spare(state.PUK); err != nil {
+	if err := spare(state.Key(card.KeyPUK)); err != nil {
 		return 0, err
 	}
 	e.set(func(v *View) { v.Progress = ProgressRelease })
@@ -179,7 +179,11 @@ func (e *Engine) unblock(ctx context.Context, s *session, c card.Card, envelope 
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishPatience)
 	defer cancel()
-	err := c.Unblock(ctx, keys.Key, passcode)
+	unblocker, ok := c.(card.KeyUnblocker)
+	if !ok {
+		return 0, card.ErrNotSupported
+	}
+	err := unblocker.Unblock(ctx, card.KeyPUK, keys.Key, passcode)
 	var wrong card.WrongKeyError
 	var blocked card.BlockedError
 	switch {
@@ -193,7 +197,7 @@ func (e *Engine) unblock(ctx context.Context, s *session, c card.Card, envelope 
 	}
 	holds := api.HoldsKey
 	if keys.Next != "" {
-		switch err := c.Rotate(ctx, keys.Key, keys.Next); {
+		switch err := unblocker.Rotate(ctx, card.KeyPUK, keys.Key, keys.Next); {
 		case err == nil:
 			holds = api.HoldsNext
 		case errors.Is(err, card.ErrRefusedKey), errors.Is(err, card.ErrNotSupported):
@@ -227,8 +231,12 @@ func (e *Engine) refused(ctx context.Context, s *session, c card.Card, envelope 
 
 // rotate gives a card that is unlocked already a key that nobody has seen.
 func (e *Engine) rotate(ctx context.Context, s *session, c card.Card, envelope api.Envelope, keys api.Release) error {
+	unblocker, ok := c.(card.KeyUnblocker)
+	if !ok {
+		return card.ErrNotSupported
+	}
 	holds := api.HoldsKey
-	if err := c.Rotate(ctx, keys.Key, keys.Next); err == nil {
+	if err := unblocker.Rotate(ctx, card.KeyPUK, keys.Key, keys.Next); err == nil {
 		holds = api.HoldsNext
 	} else if !errors.Is(err, card.ErrRefusedKey) {
 		return err
@@ -240,7 +248,7 @@ func (e *Engine) rotate(ctx context.Context, s *session, c card.Card, envelope a
 // release asks for the keys of the step, with the card's fresh proof, and
 // keeps the card awake while the service thinks.
 func (e *Engine) release(ctx context.Context, s *session, c card.Card, state card.State) (api.Envelope, error) {
-	r := api.ReleaseRequest{Step: s.step, CardID: s.identity.ID, Serial: s.identity.Serial, PUKTriesLeft: left(state.PUK)}
+	r := api.ReleaseRequest{Step: s.step, CardID: s.identity.ID, Serial: s.identity.Serial, PUKTriesLeft: left(state.Key(card.KeyPUK))}
 	digest := api.ProofDigest(api.PurposeRelease, s.service.Name, s.who.ID, s.publicKey(), s.nonce, s.step)
 	proof, err := c.Prove(ctx, digest)
 	switch {

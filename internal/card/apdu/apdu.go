@@ -24,6 +24,7 @@ const (
 	NoSpace             uint16 = 0x6A84
 	WrongP1P2           uint16 = 0x6A86
 	ReferenceNotFound   uint16 = 0x6A88
+	WrongP1P2Alone      uint16 = 0x6B00
 	InsUnsupported      uint16 = 0x6D00
 	ClaUnsupported      uint16 = 0x6E00
 )

@@ -28,8 +28,14 @@ func (c *Card) State(ctx context.Context) (card.State, error) {
 	if err != nil {
 		return card.State{}, err
 	}
+	if puk.Blocked() {
+		if puk.Disabled, err = c.pukDisabled(ctx); err != nil {
+			return card.State{}, err
+		}
+	}
+	keys := map[card.KeyKind]card.Counter{card.KeyPUK: puk}
 	if pin.Known {
-		return card.State{PIN: pin, PUK: puk}, nil
+		return card.State{PIN: pin, Keys: keys}, nil
 	}
 	r, err := c.send(ctx, apdu.Command{Name: "VERIFY", INS: insVerify, P2: refPIN})
 	if err != nil {
@@ -44,7 +50,7 @@ func (c *Card) State(ctx context.Context) (card.State, error) {
 	default:
 		return card.State{}, card.StatusError{Command: "VERIFY (empty)", SW: r.SW}
 	}
-	return card.State{PIN: pin, PUK: puk}, nil
+	return card.State{PIN: pin, Keys: keys}, nil
 }
 
 // checkPrimaryPIN reads the PIN usage policy of the discovery object: byte 1
@@ -77,7 +83,7 @@ func parseDiscovery(object []byte) error {
 // metadata reads a try counter with Yubico's GET METADATA; a card without it
 // gives an unknown counter.
 func (c *Card) metadata(ctx context.Context, ref byte) (card.Counter, error) {
-	if c.version == nil {
+	if !c.hasMetadata() {
 		return card.Counter{}, nil
 	}
 	r, err := c.send(ctx, apdu.Command{Name: "GET METADATA", INS: insGetMetadata, P2: ref, Answer: true})
@@ -96,17 +102,26 @@ func parseRetries(data []byte) card.Counter {
 	return card.Counter{Known: true, Total: int(tries[0]), Left: int(tries[1])}
 }
 
+// KeyKinds: a PIV card has a PUK.
+func (c *Card) KeyKinds() []card.KeyKind { return []card.KeyKind{card.KeyPUK} }
+
 // Unblock is RESET RETRY COUNTER (SP 800-73-4 part 2 section 3.2.3).
-func (c *Card) Unblock(ctx context.Context, puk, newPIN string) error {
+func (c *Card) Unblock(ctx context.Context, kind card.KeyKind, puk, newPIN string) error {
+	if kind != card.KeyPUK {
+		return fmt.Errorf("unblock with a key of kind %q: %w", kind, card.ErrNotSupported)
+	}
 	if err := c.checkPrimaryPIN(ctx); err != nil {
 		return err
 	}
-	return c.reference(ctx, "RESET RETRY COUNTER", insResetRetryCounter, refPIN, card.ReferencePUK, card.ErrRefusedPIN, puk, newPIN)
+	return c.explain(ctx, c.reference(ctx, "RESET RETRY COUNTER", insResetRetryCounter, refPIN, card.ReferencePUK, card.ErrRefusedPIN, puk, newPIN))
 }
 
 // Rotate is CHANGE REFERENCE DATA of the PUK (SP 800-73-4 part 2 section 3.2.2).
-func (c *Card) Rotate(ctx context.Context, puk, newPUK string) error {
-	return c.reference(ctx, "CHANGE REFERENCE DATA", insChangeReference, refPUK, card.ReferencePUK, card.ErrRefusedKey, puk, newPUK)
+func (c *Card) Rotate(ctx context.Context, kind card.KeyKind, puk, newPUK string) error {
+	if kind != card.KeyPUK {
+		return fmt.Errorf("change a key of kind %q: %w", kind, card.ErrNotSupported)
+	}
+	return c.explain(ctx, c.reference(ctx, "CHANGE REFERENCE DATA", insChangeReference, refPUK, card.ReferencePUK, card.ErrRefusedKey, puk, newPUK))
 }
 
 // Change is CHANGE REFERENCE DATA of the PIN.

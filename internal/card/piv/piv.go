@@ -1,6 +1,6 @@
 // Package piv speaks to PIV cards: NIST SP 800-73-4 part 2 (card commands),
-// part 1 (data model), and the YubiKey extensions for metadata, serial number
-// and version where a card has them.
+// part 1 (data model), and the YubiKey extensions for metadata, serial number,
+// version and "PIN-only" management where a card has them.
 //
 // Reading identity, state and certificates spends no try. A PIN or PUK that
 // cannot be right by its length is never sent.
@@ -17,11 +17,14 @@ import (
 	"latchkey/internal/card/apdu"
 )
 
+var _ card.KeyUnblocker = (*Card)(nil)
+
 // ErrGlobalPIN says that the card's primary PIN is its Global PIN, which the
 // PIV application's PUK does not reset (SP 800-73-4 part 1 section 3.3.2).
 var ErrGlobalPIN = fmt.Errorf("%w: its primary PIN is the Global PIN", card.ErrNotSupported)
 
-// Card is a PIV card whose application is selected. It implements card.Card.
+// Card is a PIV card whose application is selected. It implements
+// card.KeyUnblocker.
 type Card struct {
 	conn    apdu.Transmitter
 	version []byte // YubiKey firmware; nil on other cards

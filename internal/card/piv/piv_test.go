@@ -48,11 +48,11 @@ func TestRealCards(t *testing.T) {
 	}{
 		{"yubikey.txt",
 			card.Identity{Family: card.FamilyPIV, ID: guid, Serial: "12345678", Model: "YubiKey 5.4.3"},
-			card.State{PIN: card.Counter{Known: true, Left: 2, Total: 3}, PUK: card.Counter{Known: true, Left: 5, Total: 5}},
+			card.State{PIN: card.Counter{Known: true, Left: 2, Total: 3}, Keys: puk(card.Counter{Known: true, Left: 5, Total: 5})},
 			[]card.Certificate{{Slot: "9A", DER: []byte("authentication")}, {Slot: "9E", DER: []byte("card authentication")}}},
 		{"plain.txt",
 			card.Identity{Family: card.FamilyPIV, ID: guid, Model: "PIV card"},
-			card.State{PIN: card.Counter{Known: true, Left: 2}},
+			card.State{PIN: card.Counter{Known: true, Left: 2}, Keys: puk(card.Counter{})},
 			[]card.Certificate{{Slot: "9A", DER: counting(512)}}},
 	} {
 		t.Run(c.file, func(t *testing.T) {
@@ -75,6 +75,11 @@ func TestRealCards(t *testing.T) {
 			}
 		})
 	}
+}
+
+// puk is the counters of a card that has a PUK alone.
+func puk(c card.Counter) map[card.KeyKind]card.Counter {
+	return map[card.KeyKind]card.Counter{card.KeyPUK: c}
 }
 
 // counting is 0, 1, 2 and so on, n bytes.

@@ -154,23 +154,31 @@ func (c *Card) publicKey(ctx context.Context, slot byte) (any, error) {
 			continue
 		}
 		der, err := c.certificate(ctx, o.Tag)
+		var public any
 		if errors.Is(err, errNoObject) {
-			return nil, fmt.Errorf("slot %02X has no certificate: %w", slot, card.ErrNotSupported)
+			public, err = c.metadataKey(ctx, slot)
+		} else if err == nil {
+			public, err = certified(slot, der)
 		}
 		if err != nil {
 			return nil, err
 		}
-		cert, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, fmt.Errorf("certificate of slot %02X: %w", slot, card.ErrMalformed)
-		}
 		if c.public == nil {
 			c.public = make(map[byte]any)
 		}
-		c.public[slot] = cert.PublicKey
-		return cert.PublicKey, nil
+		c.public[slot] = public
+		return public, nil
 	}
 	return nil, card.ErrNotSupported
+}
+
+// certified is the public key of a slot's certificate.
+func certified(slot byte, der []byte) (any, error) {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("certificate of slot %02X: %w", slot, card.ErrMalformed)
+	}
+	return cert.PublicKey, nil
 }
 
 // padPKCS1 is EMSA-PKCS1-v1_5 for SHA-256 (RFC 8017 section 9.2) with the

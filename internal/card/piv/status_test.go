@@ -33,9 +33,11 @@ func TestStatusWords(t *testing.T) {
 		{"CHANGE REFERENCE DATA", primary + "> 0024008010" + oldPIN + newPIN,
 			func(ctx context.Context, c *piv.Card) error { return c.Change(ctx, "123456", "65432100") }, card.ReferencePIN, card.ErrRefusedPIN},
 		{"CHANGE REFERENCE DATA", "> 0024008110" + oldPUK + newPUK,
-			func(ctx context.Context, c *piv.Card) error { return c.Rotate(ctx, "12345678", "8765432") }, card.ReferencePUK, card.ErrRefusedKey},
+			func(ctx context.Context, c *piv.Card) error { return c.Rotate(ctx, card.KeyPUK, "12345678", "8765432") }, card.ReferencePUK, card.ErrRefusedKey},
 		{"RESET RETRY COUNTER", primary + "> 002C008010" + oldPUK + newPIN,
-			func(ctx context.Context, c *piv.Card) error { return c.Unblock(ctx, "12345678", "65432100") }, card.ReferencePUK, card.ErrRefusedPIN},
+			func(ctx context.Context, c *piv.Card) error {
+				return c.Unblock(ctx, card.KeyPUK, "12345678", "65432100")
+			}, card.ReferencePUK, card.ErrRefusedPIN},
 	} {
 		for sw, want := range map[uint16]error{
 			0x9000: nil,
@@ -84,7 +86,7 @@ func TestGlobalPINIsLeftAlone(t *testing.T) {
 	const global = "> 00CB3FFF035C017E00\n< 7E05 5F2F02 6020 9000\n"
 	for name, call := range map[string]func(*piv.Card) error{
 		"state":   func(c *piv.Card) error { _, err := c.State(t.Context()); return err },
-		"unblock": func(c *piv.Card) error { return c.Unblock(t.Context(), "12345678", "123456") },
+		"unblock": func(c *piv.Card) error { return c.Unblock(t.Context(), card.KeyPUK, "12345678", "123456") },
 		"change":  func(c *piv.Card) error { return c.Change(t.Context(), "123456", "654321") },
 	} {
 		if err := call(open(t, global)); !errors.Is(err, piv.ErrGlobalPIN) || !errors.Is(err, card.ErrNotSupported) {
@@ -105,12 +107,12 @@ func TestImpossibleValuesAreNeverSent(t *testing.T) {
 			call   func(*piv.Card) error
 		}{
 			"verify":       {"", func(c *piv.Card) error { return c.Verify(t.Context(), bad) }},
-			"unblock, PUK": {primary, func(c *piv.Card) error { return c.Unblock(t.Context(), bad, "123456") }},
-			"unblock, PIN": {primary, func(c *piv.Card) error { return c.Unblock(t.Context(), "12345678", bad) }},
+			"unblock, PUK": {primary, func(c *piv.Card) error { return c.Unblock(t.Context(), card.KeyPUK, bad, "123456") }},
+			"unblock, PIN": {primary, func(c *piv.Card) error { return c.Unblock(t.Context(), card.KeyPUK, "12345678", bad) }},
 			"change, old":  {primary, func(c *piv.Card) error { return c.Change(t.Context(), bad, "123456") }},
 			"change, next": {primary, func(c *piv.Card) error { return c.Change(t.Context(), "123456", bad) }},
-			"rotate, old":  {"", func(c *piv.Card) error { return c.Rotate(t.Context(), bad, "12345678") }},
-			"rotate, next": {"", func(c *piv.Card) error { return c.Rotate(t.Context(), "12345678", bad) }},
+			"rotate, old":  {"", func(c *piv.Card) error { return c.Rotate(t.Context(), card.KeyPUK, bad, "12345678") }},
+			"rotate, next": {"", func(c *piv.Card) error { return c.Rotate(t.Context(), card.KeyPUK, "12345678", bad) }},
 		} {
 			if err := c.call(open(t, c.script)); err == nil {
 				t.Errorf("%s with %q passed", name, bad)
@@ -137,7 +139,7 @@ func BenchmarkUnblock(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := c.Unblock(b.Context(), "12345678", "123456"); err != nil {
+		if err := c.Unblock(b.Context(), card.KeyPUK, "12345678", "123456"); err != nil {
 			b.Fatal(err)
 		}
 	}
