@@ -184,8 +184,7 @@ func certified(slot byte, der []byte) (any, error) {
 // padPKCS1 is EMSA-PKCS1-v1_5 for SHA-256 (RFC 8017 section 9.2) with the
 // block filled to size bytes, which is what an RSA key of the card signs.
 func padPKCS1(digest [32]byte, size int) []byte {
-	info := []byte{0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20}
-	block := append([]byte{0x00, 0x01}, bytes.Repeat([]byte{0xFF}, size-3-len(info)-len(digest))...)
-	block = append(append(block, 0x00), info...)
-	return append(block, digest[:]...)
+	info := apdu.DigestInfo(digest)
+	block := append([]byte{0x00, 0x01}, bytes.Repeat([]byte{0xFF}, size-3-len(info))...)
+	return append(append(block, 0x00), info...)
 }
