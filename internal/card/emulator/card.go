@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -31,15 +32,15 @@ type Card struct {
 	faults Faults
 	count  int
 
+	applications []application
+	kept         []byte // the state as it is in the file
+
 	// Lost at power-off and reset.
-	selected    string // name of the selected application
-	pinVerified bool
-	managed     bool   // management key authenticated
-	challenge   []byte // of a management key authentication
-	chained     []byte // data of command chaining so far
-	chainedINS  byte
-	answer      []byte // rest of a long answer
-	answerSW    uint16
+	current    application // the selected one; nil: none
+	chained    []byte      // data of command chaining so far
+	chainedINS byte
+	answer     []byte // rest of a long answer
+	answerSW   uint16
 }
 
 // New makes a card in memory.
@@ -48,7 +49,14 @@ func New(o Options) (*Card, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Card{state: s}, nil
+	return newCard(s, ""), nil
+}
+
+// newCard puts a card together from its state.
+func newCard(s State, path string) *Card {
+	c := &Card{state: s, path: path}
+	c.applications = applications(&c.state)
+	return c
 }
 
 // Create makes a card that keeps its state in a file, which must not exist.
@@ -63,7 +71,7 @@ func Create(path string, o Options) (*Card, error) {
 	if err := s.Save(path); err != nil {
 		return nil, err
 	}
-	return &Card{state: s, path: path}, nil
+	return newCard(s, path), nil
 }
 
 // Load takes up a card from its file.
@@ -72,14 +80,14 @@ func Load(path string) (*Card, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Card{state: s, path: path}, nil
+	return newCard(s, path), nil
 }
 
 // State is a copy of what the card remembers.
 func (c *Card) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state
+	return c.state.clone()
 }
 
 // Edit changes the card's memory behind its back, for tests and vcard.
@@ -90,8 +98,8 @@ func (c *Card) Edit(change func(*State)) error {
 	return c.save()
 }
 
-// Lock spends all tries of the PIN.
-func (c *Card) Lock() error { return c.Edit(func(s *State) { s.PINTries = 0 }) }
+// Lock spends all tries of the PIN of the card's first application.
+func (c *Card) Lock() error { return c.Edit((*State).lock) }
 
 // SetFaults sets what goes wrong; nil: nothing. The count starts again.
 func (c *Card) SetFaults(f Faults) {
@@ -100,18 +108,21 @@ func (c *Card) SetFaults(f Faults) {
 	c.faults, c.count = f, 0
 }
 
-// ATR is the answer to reset: T=1, historical bytes "Latchkey" or those of a YubiKey 5.
+// ATR is the answer to reset: T=1, historical bytes "Latchkey", or those of a
+// YubiKey 5 or of an OpenPGP card.
 func (c *Card) ATR() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	history := []byte("Latchkey")
-	if c.state.YubiKey {
+	history, header := []byte("Latchkey"), []byte{0x80, 0x80, 0x01}
+	switch {
+	case c.state.YubiKey:
 		history = []byte{0x80, 0x73, 0xC0, 0x21, 0xC0, 0x57, 0x59, 0x75, 0x62, 0x69, 0x4B, 0x65, 0x79}
+		header = []byte{0xF0, 0x13, 0x00, 0x00, 0x81, 0x31, 0xFE, 0x15}
+	case c.state.PIV == nil && c.state.OpenPGP != nil:
+		history = openpgpHistory()
 	}
-	atr := append([]byte{0x3B, 0xF0 | byte(len(history)), 0x13, 0x00, 0x00, 0x81, 0x31, 0xFE, 0x15}, history...)
-	if !c.state.YubiKey {
-		atr = append([]byte{0x3B, 0x80 | byte(len(history)), 0x80, 0x01}, history...)
-	}
+	header[0] |= byte(len(history))
+	atr := append(append([]byte{0x3B}, header...), history...)
 	var check byte
 	for _, b := range atr[1:] {
 		check ^= b
@@ -127,8 +138,10 @@ func (c *Card) Reset() {
 }
 
 func (c *Card) reset() {
-	c.selected, c.pinVerified, c.managed, c.challenge = "", false, false, nil
-	c.chained, c.answer = nil, nil
+	for _, a := range c.applications {
+		a.forget()
+	}
+	c.current, c.chained, c.answer = nil, nil, nil
 }
 
 // Transmit answers one command APDU. ErrTorn means that no answer came; the
@@ -182,27 +195,47 @@ func (c *Card) process(raw []byte) ([]byte, uint16, error) {
 		cmd.data = append(c.chained, cmd.data...)
 	}
 	c.chained = nil
-	before := c.state.counters()
 	data, sw := c.dispatch(cmd)
-	if before != c.state.counters() {
-		if err := c.save(); err != nil {
-			return nil, 0, err
-		}
+	if err := c.keep(); err != nil {
+		return nil, 0, err
 	}
 	data, sw = c.cut(cmd, data, sw)
 	return data, sw, nil
 }
 
-// counters is the part of the state that commands change.
-func (s State) counters() [6]string {
-	return [6]string{s.PIN, s.PUK, fmt.Sprint(s.PINTries), fmt.Sprint(s.PUKTries), s.Management, fmt.Sprint(len(s.Keys))}
+func (c *Card) dispatch(cmd command) ([]byte, uint16) {
+	switch {
+	case cmd.ins == insSelect && cmd.p1 == 0x04:
+		return c.selectByName(cmd.data)
+	case c.current != nil:
+		return c.current.answer(cmd)
+	case cmd.ins == insSelect:
+		return nil, swNotFound
+	}
+	return nil, swNoINS
+}
+
+// keep writes the state file where a command has changed something.
+func (c *Card) keep() error {
+	if c.path == "" {
+		return nil
+	}
+	now, err := c.state.encode()
+	if err != nil || bytes.Equal(now, c.kept) {
+		return err
+	}
+	return c.save()
 }
 
 func (c *Card) save() error {
 	if c.path == "" {
 		return nil
 	}
-	return c.state.Save(c.path)
+	err := c.state.Save(c.path)
+	if err == nil {
+		c.kept, err = c.state.encode()
+	}
+	return err
 }
 
 // maxChained bounds the data of one chained command.

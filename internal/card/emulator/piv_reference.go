@@ -47,7 +47,7 @@ func present(value []byte, want string, tries *int, total int) uint16 {
 	return swOK
 }
 
-func (c *Card) verify(cmd command) uint16 {
+func (c *piv) verify(cmd command) uint16 {
 	if cmd.p2 != refPIN {
 		return swReference
 	}
@@ -62,17 +62,17 @@ func (c *Card) verify(cmd command) uint16 {
 		if c.pinVerified {
 			return swOK
 		}
-		return refused(c.state.PINTries)
+		return refused(c.s.PINTries)
 	}
 	if len(cmd.data) != 8 {
 		return swWrongData
 	}
-	sw := present(cmd.data, c.state.PIN, &c.state.PINTries, c.state.PINTotal)
+	sw := present(cmd.data, c.s.PIN, &c.s.PINTries, c.s.PINTotal)
 	c.pinVerified = sw == swOK
 	return sw
 }
 
-func (c *Card) changeReference(cmd command) uint16 {
+func (c *piv) changeReference(cmd command) uint16 {
 	if cmd.p1 != 0 {
 		return swWrongP1P2
 	}
@@ -82,50 +82,50 @@ func (c *Card) changeReference(cmd command) uint16 {
 	next, ok := c.acceptable(cmd.data[8:], cmd.p2 == refPIN)
 	switch cmd.p2 {
 	case refPIN:
-		if c.state.PINTries == 0 {
+		if c.s.PINTries == 0 {
 			return swBlocked
 		}
 		if !ok {
 			return swWrongData
 		}
-		sw := present(cmd.data[:8], c.state.PIN, &c.state.PINTries, c.state.PINTotal)
+		sw := present(cmd.data[:8], c.s.PIN, &c.s.PINTries, c.s.PINTotal)
 		if c.pinVerified = sw == swOK; sw == swOK {
-			c.state.PIN = next
+			c.s.PIN = next
 		}
 		return sw
 	case refPUK:
-		if c.state.PUKTries == 0 {
+		if c.s.PUKTries == 0 {
 			return swBlocked
 		}
 		if !ok {
 			return swWrongData
 		}
-		sw := present(cmd.data[:8], c.state.PUK, &c.state.PUKTries, c.state.PUKTotal)
+		sw := present(cmd.data[:8], c.s.PUK, &c.s.PUKTries, c.s.PUKTotal)
 		if sw == swOK {
-			c.state.PUK = next
+			c.s.PUK = next
 		}
 		return sw
 	}
 	return swReference
 }
 
-func (c *Card) resetRetryCounter(cmd command) uint16 {
+func (c *piv) resetRetryCounter(cmd command) uint16 {
 	if cmd.p2 != refPIN || cmd.p1 != 0 {
 		return swWrongP1P2
 	}
 	if len(cmd.data) != 16 {
 		return swWrongData
 	}
-	if c.state.PUKTries == 0 {
+	if c.s.PUKTries == 0 {
 		return swBlocked
 	}
 	next, ok := c.acceptable(cmd.data[8:], true)
 	if !ok {
 		return swWrongData
 	}
-	sw := present(cmd.data[:8], c.state.PUK, &c.state.PUKTries, c.state.PUKTotal)
+	sw := present(cmd.data[:8], c.s.PUK, &c.s.PUKTries, c.s.PUKTotal)
 	if sw == swOK {
-		c.state.PIN, c.state.PINTries = next, c.state.PINTotal
+		c.s.PIN, c.s.PINTries = next, c.s.PINTotal
 		c.pinVerified = false
 	}
 	return sw
@@ -133,7 +133,7 @@ func (c *Card) resetRetryCounter(cmd command) uint16 {
 
 // acceptable checks the form of a new PIN or PUK (SP 800-73-4 part 2 section
 // 2.4.3) and what this card in particular refuses.
-func (c *Card) acceptable(value []byte, pin bool) (string, bool) {
+func (c *piv) acceptable(value []byte, pin bool) (string, bool) {
 	for len(value) > 0 && value[len(value)-1] == 0xFF {
 		value = value[:len(value)-1]
 	}
@@ -141,7 +141,7 @@ func (c *Card) acceptable(value []byte, pin bool) (string, bool) {
 	if !validReference(s) || strings.Trim(s, "0123456789") != "" {
 		return "", false
 	}
-	if pin && (slices.Contains(c.state.RefusePINs, s) || c.state.History && s == c.state.PIN) {
+	if pin && (slices.Contains(c.s.RefusePINs, s) || c.s.History && s == c.s.PIN) {
 		return "", false
 	}
 	return s, true
