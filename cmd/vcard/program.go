@@ -61,14 +61,52 @@ type showCommand struct {
 
 // shown is what a card remembers, without its private keys.
 type shown struct {
-	GUID     string   `json:"guid"`
-	Serial   uint32   `json:"serial"`
-	YubiKey  bool     `json:"yubikey"`
-	PIN      string   `json:"pin"`
-	PUK      string   `json:"puk"`
-	PINTries int      `json:"pin_tries"`
-	PUKTries int      `json:"puk_tries"`
-	Keys     []string `json:"keys"`
+	Family   string        `json:"family"`
+	GUID     string        `json:"guid"` // of PIV
+	Serial   uint32        `json:"serial"`
+	YubiKey  bool          `json:"yubikey"`
+	Firmware string        `json:"firmware,omitempty"`
+	PIN      string        `json:"pin"`
+	PUK      string        `json:"puk"`
+	PINTries int           `json:"pin_tries"`
+	PUKTries int           `json:"puk_tries"`
+	Keys     []string      `json:"keys"`
+	GIDS     *shownGIDS    `json:"gids,omitempty"`
+	OpenPGP  *shownOpenPGP `json:"openpgp,omitempty"`
+}
+
+type shownGIDS struct {
+	ID       string `json:"id"`
+	PIN      string `json:"pin"`
+	PINTries int    `json:"pin_tries"`
+	AdminKey string `json:"administration_key"`
+}
+
+type shownOpenPGP struct {
+	ID            string          `json:"id"`
+	PIN           emulator.Secret `json:"pin"`
+	AdminPIN      emulator.Secret `json:"admin_pin"`
+	ResettingCode emulator.Secret `json:"resetting_code"`
+	PINTries      int             `json:"pin_tries"`
+	AdminTries    int             `json:"admin_pin_tries"`
+	CodeTries     int             `json:"resetting_code_tries"`
+}
+
+func show(state emulator.State) shown {
+	v := shown{Family: state.Family, Serial: state.Serial, YubiKey: state.YubiKey, Firmware: state.Firmware}
+	if p := state.PIV; p != nil {
+		v.GUID, v.PIN, v.PUK, v.PINTries, v.PUKTries = p.GUID, p.PIN, p.PUK, p.PINTries, p.PUKTries
+		for _, k := range p.Keys {
+			v.Keys = append(v.Keys, k.Slot)
+		}
+	}
+	if g := state.GIDS; g != nil {
+		v.GIDS = &shownGIDS{g.Identifier(), g.PIN, g.PINTries, g.AdminKey}
+	}
+	if o := state.OpenPGP; o != nil {
+		v.OpenPGP = &shownOpenPGP{o.Identifier(), o.PIN, o.AdminPIN, o.ResettingCode, o.PINTries, o.AdminTries, o.CodeTries}
+	}
+	return v
 }
 
 func (c showCommand) Run(s streams) error {
@@ -76,24 +114,48 @@ func (c showCommand) Run(s streams) error {
 	if err != nil {
 		return err
 	}
-	v := shown{GUID: state.GUID, Serial: state.Serial, YubiKey: state.YubiKey, PIN: state.PIN, PUK: state.PUK,
-		PINTries: state.PINTries, PUKTries: state.PUKTries}
-	for _, k := range state.Keys {
-		v.Keys = append(v.Keys, k.Slot)
-	}
+	v := show(state)
 	if c.JSON {
 		e := json.NewEncoder(s.out)
 		e.SetIndent("", "  ")
 		return e.Encode(v)
 	}
-	locked := ""
-	if v.PINTries == 0 {
-		locked = " (locked)"
-	}
-	_, err = fmt.Fprintf(s.out, "GUID       %s\nserial     %d\nPIN        %s, %d tries left%s\nPUK        %s, %d tries left\nkeys       %s\n",
-		v.GUID, v.Serial, v.PIN, v.PINTries, locked, v.PUK, v.PUKTries, strings.Join(v.Keys, " "))
+	_, err = io.WriteString(s.out, v.text())
 	return err
 }
+
+// text is a line for each thing.
+func (v shown) text() string {
+	var b strings.Builder
+	pin := func(value fmt.Stringer, tries int) {
+		locked := ""
+		if tries == 0 {
+			locked = " (locked)"
+		}
+		fmt.Fprintf(&b, "PIN        %s, %d tries left%s\n", value, tries, locked)
+	}
+	if v.GUID != "" {
+		fmt.Fprintf(&b, "GUID       %s\nserial     %d\n", v.GUID, v.Serial)
+		pin(plain(v.PIN), v.PINTries)
+		fmt.Fprintf(&b, "PUK        %s, %d tries left\nkeys       %s\n", v.PUK, v.PUKTries, strings.Join(v.Keys, " "))
+	}
+	if g := v.GIDS; g != nil {
+		fmt.Fprintf(&b, "GIDS card  %s\n", g.ID)
+		pin(plain(g.PIN), g.PINTries)
+		fmt.Fprintf(&b, "admin key  %s\n", g.AdminKey)
+	}
+	if o := v.OpenPGP; o != nil {
+		fmt.Fprintf(&b, "OpenPGP    %s\n", o.ID)
+		pin(o.PIN, o.PINTries)
+		fmt.Fprintf(&b, "admin PIN  %s, %d tries left\nreset code %s, %d tries left\n", o.AdminPIN, o.AdminTries, o.ResettingCode, o.CodeTries)
+	}
+	return b.String()
+}
+
+// plain is a text that prints as it is.
+type plain string
+
+func (p plain) String() string { return string(p) }
 
 type exportCommand struct {
 	State       string `required:"" help:"File that the card keeps its state in." placeholder:"FILE"`

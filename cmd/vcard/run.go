@@ -18,7 +18,7 @@ import (
 )
 
 type runCommand struct {
-	Family string `default:"piv" help:"Card family; piv is the only one so far."`
+	Family string `default:"piv" enum:"piv,yubikey,gids,openpgp" help:"What a new card is: ${enum}. A yubikey has PIV and OpenPGP."`
 	Vpcd   string `default:"127.0.0.1:35963" help:"Address of the virtual reader." placeholder:"HOST:PORT"`
 	State  string `required:"" help:"File that the card keeps its state in; made where it is not there." placeholder:"FILE"`
 	Locked bool   `help:"The card's PIN is blocked."`
@@ -26,16 +26,28 @@ type runCommand struct {
 	PIN       string   `group:"A new card" default:"123456" help:"PIN of a new card."`
 	PUK       string   `group:"A new card" default:"12345678" help:"PUK of a new card."`
 	PINTries  int      `group:"A new card" name:"pin-tries" default:"3" help:"Tries of the PIN."`
-	PUKTries  int      `group:"A new card" name:"puk-tries" default:"3" help:"Tries of the PUK."`
+	PUKTries  int      `group:"A new card" name:"puk-tries" default:"3" help:"Tries of the PUK, admin PIN or resetting code."`
 	Plain     bool     `group:"A new card" help:"Without YubiKey's metadata, serial number and version."`
-	Alg       string   `group:"A new card" default:"p256" enum:"p256,p384,rsa2048" help:"Algorithm of its keys: ${enum}."`
+	Alg       string   `group:"A new card" default:"p256" enum:"p256,p384,rsa2048,ed25519" help:"Algorithm of its keys: ${enum} (ed25519: OpenPGP alone; GIDS cards always have RSA)."`
 	Serial    uint32   `group:"A new card" help:"Serial number; random where not given."`
-	GUID      string   `group:"A new card" name:"guid" help:"GUID in hexadecimal; random where not given."`
+	GUID      string   `group:"A new card" name:"guid" help:"GUID, or identifier of a GIDS card, in hexadecimal; random where not given."`
 	CACert    string   `group:"A new card" name:"ca-cert" type:"existingfile" help:"Issuer's certificate (PEM)."`
 	CAKey     string   `group:"A new card" name:"ca-key" type:"existingfile" help:"Issuer's key (PEM)."`
 	No9e      bool     `group:"A new card" name:"no-9e" help:"Without a card authentication key."`
 	History   bool     `group:"A new card" help:"Refuses the PIN that it has as a new one."`
 	RefusePIN []string `group:"A new card" name:"refuse-pin" help:"Refuses this PIN as a new one (repeatable)." placeholder:"PIN"`
+
+	Firmware    string `group:"A new YubiKey" placeholder:"VERSION" help:"Version of its firmware (default 5.4.3)."`
+	PUKDisabled bool   `group:"A new YubiKey" name:"puk-disabled" help:"Its PUK was blocked on purpose, as its minidriver does."`
+
+	AdminKey     string `group:"A new GIDS card" placeholder:"HEX" help:"Administration key, 24 bytes."`
+	ExternalOnly bool   `group:"A new GIDS card" help:"Refuses mutual authentication."`
+	Blank        bool   `group:"A new GIDS card" help:"As from the factory, for gids-tool --initialize."`
+
+	AdminPIN      string `group:"A new OpenPGP card" name:"admin-pin" default:"12345678" help:"Admin PIN (PW3)."`
+	ResettingCode string `group:"A new OpenPGP card" help:"Resetting code; none is set where not given." placeholder:"CODE"`
+	KDF           bool   `group:"A new OpenPGP card" name:"kdf" help:"Its PINs are derived before they are presented."`
+	WrongAnswers  string `group:"A new OpenPGP card" enum:",count,alike" default:"" help:"What it says to a wrong PIN: count (63Cx), alike (6982, and when blocked too)."`
 
 	Delay      time.Duration `group:"Faults" help:"Wait before each answer."`
 	TearAfter  []int         `group:"Faults" help:"Taken out after the Nth command, its answer lost (repeatable)." placeholder:"N"`
@@ -45,9 +57,6 @@ type runCommand struct {
 }
 
 func (c runCommand) Run(ctx context.Context, s streams) error {
-	if c.Family != "piv" {
-		return fmt.Errorf("card family %q is not known: use piv", c.Family)
-	}
 	faults, err := c.faults()
 	if err != nil {
 		return err
@@ -66,7 +75,7 @@ func (c runCommand) Run(ctx context.Context, s streams) error {
 	first := true
 	return vpcd.Serve(ctx, c.Vpcd, card, vpcd.Options{BackAfter: c.BackAfter, Log: log, Ready: func() {
 		if first {
-			fmt.Fprintf(s.out, "The card %s is in the reader at %s.\n", card.State().GUID, c.Vpcd)
+			fmt.Fprintf(s.out, "The card %s is in the reader at %s.\n", card.State().Identifier(), c.Vpcd)
 		}
 		first = false
 	}})
@@ -80,14 +89,21 @@ func (c runCommand) card() (*emulator.Card, error) {
 	if exists(c.State) {
 		return emulator.Load(c.State)
 	}
-	o := emulator.Options{Serial: c.Serial, Plain: c.Plain, PIN: c.PIN, PUK: c.PUK, PINTries: c.PINTries, PUKTries: c.PUKTries,
-		Algorithm: c.Alg, NoCardAuth: c.No9e, History: c.History, RefusePINs: c.RefusePIN}
 	if min(c.PINTries, c.PUKTries) < 1 || max(c.PINTries, c.PUKTries) > maxTries {
 		return nil, fmt.Errorf("--pin-tries and --puk-tries: want 1 to %d", maxTries)
 	}
+	o := emulator.Options{Family: c.Family, Serial: c.Serial, Plain: c.Plain, Firmware: c.Firmware, PIN: c.PIN, PUK: c.PUK,
+		PINTries: c.PINTries, PUKTries: c.PUKTries, PUKDisabled: c.PUKDisabled, Algorithm: c.Alg, NoCardAuth: c.No9e,
+		History: c.History, RefusePINs: c.RefusePIN, ExternalOnly: c.ExternalOnly, Blank: c.Blank,
+		AdminPIN: c.AdminPIN, ResettingCode: c.ResettingCode, KDF: c.KDF, Answers: c.WrongAnswers}
 	var err error
 	if o.GUID, err = guid(c.GUID); err != nil {
 		return nil, err
+	}
+	if c.AdminKey != "" {
+		if o.AdminKey, err = hex.DecodeString(c.AdminKey); err != nil {
+			return nil, errors.New("--admin-key: want 24 bytes in hexadecimal")
+		}
 	}
 	if (c.CACert == "") != (c.CAKey == "") {
 		return nil, errors.New("give both --ca-cert and --ca-key, or neither")

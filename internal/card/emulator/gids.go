@@ -60,7 +60,8 @@ func (g *GIDS) check() error {
 	return nil
 }
 
-func (g *GIDS) identifier() string { return hex.EncodeToString(g.Objects["A012/DF20"]) }
+// Identifier is the card identifier in hexadecimal.
+func (g *GIDS) Identifier() string { return hex.EncodeToString(g.Objects["A012/DF20"]) }
 
 // gids is the GIDS application.
 type gids struct {

@@ -93,7 +93,8 @@ func (o *OpenPGP) check() error {
 	return fmt.Errorf("answers %q: use count, alike or nothing", o.Answers)
 }
 
-func (o *OpenPGP) identifier() string { return hex.EncodeToString(o.aid()[8:14]) }
+// Identifier is manufacturer and serial number in hexadecimal.
+func (o *OpenPGP) Identifier() string { return hex.EncodeToString(o.aid()[8:14]) }
 
 // aid is the application's whole identifier (section 4.2.1): version 3.4, maker
 // and serial number.

@@ -85,9 +85,9 @@ func (s State) Identifier() string {
 	case s.PIV != nil:
 		return s.GUID
 	case s.GIDS != nil:
-		return s.GIDS.identifier()
+		return s.GIDS.Identifier()
 	case s.OpenPGP != nil:
-		return s.OpenPGP.identifier()
+		return s.OpenPGP.Identifier()
 	}
 	return ""
 }
