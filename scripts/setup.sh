@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 packages=(
   gcc libc6-dev                      # the race detector needs cgo
   pcscd libpcsclite1 vsmartcard-vpcd # a real PC/SC service and a virtual reader
-  opensc yubico-piv-tool yubikey-manager # the tools that examine the card
+  opensc yubico-piv-tool yubikey-manager # the tools that examine the card,
+  gnupg gpg-agent scdaemon           # those of OpenPGP cards too
   chromium                           # the browser that walks through the pages
   postgresql                         # the larger of the two databases
   openssl util-linux

@@ -22,6 +22,7 @@ const (
 	insChallenge         = 0x84
 	insGetDataSimple     = 0xCA
 	insPutDataSimple     = 0xDA
+	insSelectData        = 0xA5
 	insCreate            = 0xE0
 	insOpenPGPVersion    = 0xF1 // of a YubiKey's OpenPGP application
 )

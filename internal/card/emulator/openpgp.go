@@ -166,6 +166,7 @@ type openpgp struct {
 	s *State
 
 	signing, other, admin bool // verified: PW1 for signatures, PW1 for the rest, PW3
+	occurrence            byte // of the certificate, by SELECT DATA: 0 is that of the authentication key
 }
 
 func (o *openpgp) aid() []byte { return o.s.OpenPGP.aid() }
@@ -185,6 +186,8 @@ func (o *openpgp) answer(cmd command) ([]byte, uint16) {
 	switch cmd.ins {
 	case insSelect:
 		return nil, swNotFound
+	case insSelectData:
+		return nil, o.selectData(cmd)
 	case insGetDataSimple:
 		return o.get(cmd)
 	case insPutDataSimple:

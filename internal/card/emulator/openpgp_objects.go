@@ -40,6 +40,16 @@ func (o *openpgp) get(cmd command) ([]byte, uint16) {
 		value = tlv(0x93, binary.BigEndian.AppendUint32(nil, s.Signatures)[1:])
 	case 0xD6, 0xD7, 0xD8: // touch is never asked for
 		return []byte{0x00, 0x20}, swOK
+	case 0xD9: // of a YubiKey's attestation key
+		if !o.s.YubiKey {
+			return nil, swReference
+		}
+		return []byte{0x00, 0x20}, swOK
+	case 0x7F21:
+		if o.occurrence != 0 {
+			return nil, swOK
+		}
+		return s.Objects["7F21"], swOK
 	case 0xF9:
 		if kdf, ok := s.Objects["F9"]; ok {
 			return kdf, swOK
@@ -55,7 +65,7 @@ func (o *openpgp) get(cmd command) ([]byte, uint16) {
 			return nil, swSecurity
 		}
 		return s.Objects["104"], swOK
-	case 0x5E, 0x5F50, 0x7F21, 0x0101, 0x0102:
+	case 0x5E, 0x5F50, 0x0101, 0x0102:
 		return s.Objects[fmt.Sprintf("%X", tag)], swOK
 	default:
 		return nil, swReference
@@ -64,6 +74,16 @@ func (o *openpgp) get(cmd command) ([]byte, uint16) {
 		value = tlv(tag, value)
 	}
 	return value, swOK
+}
+
+// selectData is SELECT DATA (section 7.2.5) of the certificate, of which there
+// is one for each key.
+func (o *openpgp) selectData(cmd command) uint16 {
+	if cmd.p2 != 0x04 || cmd.p1 > 2 || !bytes.Equal(cmd.data, []byte{0x60, 0x04, 0x5C, 0x02, 0x7F, 0x21}) {
+		return swWrongData
+	}
+	o.occurrence = cmd.p1
+	return swOK
 }
 
 // status is the PW status bytes.
@@ -153,7 +173,12 @@ func (o *openpgp) put(cmd command) uint16 {
 		return o.putKDF(cmd.data)
 	case 0xC4:
 		return swOK // signatures are asked for one by one all the same
-	case 0x5B, 0x5E, 0x5F2D, 0x5F35, 0x5F50, 0x7F21, 0x0101, 0x0102, 0x0103, 0x0104:
+	case 0x7F21:
+		if o.occurrence != 0 {
+			return swSecurity
+		}
+		fallthrough
+	case 0x5B, 0x5E, 0x5F2D, 0x5F35, 0x5F50, 0x0101, 0x0102, 0x0103, 0x0104:
 		o.s.OpenPGP.Objects[fmt.Sprintf("%X", tag)] = bytes.Clone(cmd.data)
 		return swOK
 	}
