@@ -17,7 +17,7 @@ func (c *piv) key(slot byte) (privateKey, bool) { return findKey(c.s.Keys, fmt.S
 
 func (c *piv) certificate(slot string) ([]byte, uint16) {
 	for _, k := range c.s.Keys {
-		if k.Slot != slot {
+		if k.Slot != slot || len(k.Certificate) == 0 {
 			continue
 		}
 		der, info := k.Certificate, byte(0)

@@ -4,9 +4,7 @@ package emulator_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
 	"os"
 	"path/filepath"
@@ -20,27 +18,6 @@ import (
 	"latchkey/internal/card/openpgp"
 	"latchkey/internal/card/pcsctest"
 )
-
-// direct sends to a card without a reader between.
-type direct struct{ *emulator.Card }
-
-func (d direct) Transmit(_ context.Context, command []byte) ([]byte, error) {
-	return d.Card.Transmit(command)
-}
-
-const (
-	factoryKey = "010203040506070801020304050607080102030405060708"
-	anotherKey = "0123456789abcdef23456789abcdef01456789abcdef0123"
-)
-
-func fromHex(t testing.TB, text string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 // certificate reads the PEM certificate in a tool's output.
 func certificate(t *testing.T, out string) []byte {
