@@ -151,17 +151,29 @@ func TestATRChecksum(t *testing.T) {
 }
 
 func FuzzTransmit(f *testing.F) {
-	for _, seed := range []string{selectPIV, "00200080", "00CB3FFF055C035FC10200", "0087119E067C0482008100", "10DB3FFF0101", "00CB3FFF0000055C035FC1050000"} {
+	for _, seed := range []string{selectPIV, "00200080", "00CB3FFF055C035FC10200", "0087119E067C0482008100", "10DB3FFF0101", "00CB3FFF0000055C035FC1050000",
+		selectGIDS, "00870000047C02810000", "00CB3FFF045C027F7100", "0022C1A403830180", selectOpenPGP, "00CA006E00", "002C0081083132333435363738", "00DA00D300"} {
 		if raw, err := hex.DecodeString(strings.ReplaceAll(seed, " ", "")); err == nil {
 			f.Add(raw)
 		}
 	}
-	e := newCard(f, emulator.Options{})
+	cards := map[string]*emulator.Card{
+		selectPIV: newCard(f, emulator.Options{}), selectGIDS: newCard(f, emulator.Options{Family: emulator.FamilyGIDS}),
+		selectOpenPGP: newCard(f, emulator.Options{Family: emulator.FamilyOpenPGP}),
+	}
+	blank := newCard(f, emulator.Options{Family: emulator.FamilyGIDS, Blank: true})
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		e.Reset()
-		send(t, e, selectPIV)
-		answer, err := e.Transmit(raw)
-		if err != nil || len(answer) < 2 {
+		for choose, e := range cards {
+			e.Reset()
+			send(t, e, choose)
+			answer, err := e.Transmit(raw)
+			if err != nil || len(answer) < 2 {
+				t.Fatalf("%X: %X, %v", raw, answer, err)
+			}
+		}
+		blank.Reset()
+		send(t, blank, selectGIDS)
+		if answer, err := blank.Transmit(raw); err != nil || len(answer) < 2 {
 			t.Fatalf("%X: %X, %v", raw, answer, err)
 		}
 	})

@@ -80,9 +80,98 @@ func TestStateFilesThatAreRefused(t *testing.T) {
 	}
 }
 
+// before is a state file of before there was more than one family.
+const before = `{"guid": "00112233445546778899aabbccddeeff", "serial": 77, "yubikey": true, "pin": "246813", "puk": "73519264",
+"pin_tries": 0, "puk_tries": 2, "pin_tries_total": 3, "puk_tries_total": 5, "pin_history": true, "management_key": "00", "keys": [{"slot": "9A"}]}`
+
+func TestStateFileOfBefore(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "card.json")
+	if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := emulator.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := emulator.State{Version: 2, Family: emulator.FamilyPIV, Serial: 77, YubiKey: true, Firmware: "5.4.3", PIV: &emulator.PIV{
+		GUID: "00112233445546778899aabbccddeeff", PIN: "246813", PUK: "73519264", PUKTries: 2, PINTotal: 3, PUKTotal: 5, History: true,
+		Management: "00", Keys: []emulator.Key{{Slot: "9A"}}}}
+	if diff := cmp.Diff(want, c.State()); diff != "" {
+		t.Error(diff)
+	}
+	send(t, c, selectPIV)
+	send(t, c, "002C008010"+wrong+pin) // it is written in the layout of today
+	again, err := emulator.Load(path)
+	if err != nil || again.State().PUKTries != 1 || again.State().Version != 2 {
+		t.Errorf("%+v, %v", again.State(), err)
+	}
+}
+
+func TestStateFilesOfOtherFamiliesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		family string
+		spoil  func(*emulator.State)
+	}{
+		"a later version":          {emulator.FamilyPIV, func(s *emulator.State) { s.Version = 3 }},
+		"no application":           {emulator.FamilyPIV, func(s *emulator.State) { s.PIV = nil }},
+		"firmware":                 {emulator.FamilyYubiKey, func(s *emulator.State) { s.Firmware = "5.4" }},
+		"GIDS PIN":                 {emulator.FamilyGIDS, func(s *emulator.State) { s.GIDS.PIN = "123" }},
+		"GIDS key":                 {emulator.FamilyGIDS, func(s *emulator.State) { s.GIDS.AdminKey = "0102" }},
+		"GIDS tries below zero":    {emulator.FamilyGIDS, func(s *emulator.State) { s.GIDS.PINTries = -1 }},
+		"OpenPGP PIN":              {emulator.FamilyOpenPGP, func(s *emulator.State) { s.OpenPGP.PIN = emulator.Secret("12345") }},
+		"OpenPGP admin PIN":        {emulator.FamilyOpenPGP, func(s *emulator.State) { s.OpenPGP.AdminPIN = emulator.Secret("1234567") }},
+		"OpenPGP code":             {emulator.FamilyOpenPGP, func(s *emulator.State) { s.OpenPGP.ResettingCode = emulator.Secret("1234567") }},
+		"OpenPGP tries below zero": {emulator.FamilyYubiKey, func(s *emulator.State) { s.OpenPGP.AdminTries = -1 }},
+		"OpenPGP answers":          {emulator.FamilyOpenPGP, func(s *emulator.State) { s.OpenPGP.Answers = "never" }},
+	} {
+		s := newCard(t, emulator.Options{Family: c.family}).State()
+		c.spoil(&s)
+		path := filepath.Join(t.TempDir(), "card.json")
+		if err := s.Save(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := emulator.Load(path); err == nil {
+			t.Errorf("%s: was loaded", name)
+		}
+	}
+}
+
+func TestStateOfEveryFamilyOutlivesTheProgram(t *testing.T) {
+	t.Parallel()
+	for _, o := range []emulator.Options{{Family: emulator.FamilyGIDS}, {Family: emulator.FamilyGIDS, Blank: true}, {Family: emulator.FamilyYubiKey},
+		{Family: emulator.FamilyOpenPGP, KDF: true, ResettingCode: "24682468"}} {
+		path := filepath.Join(t.TempDir(), "card.json")
+		c, err := emulator.Create(path, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := emulator.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.State(), again.State()); diff != "" {
+			t.Errorf("%s: %s", o.Family, diff)
+		}
+		copied := c.State()
+		if copied.GIDS != nil {
+			copied.GIDS.PINTries, copied.GIDS.Objects["A012/DF20"] = 9, nil
+		}
+		if copied.OpenPGP != nil {
+			copied.OpenPGP.PINTries, copied.OpenPGP.Objects["5B"] = 9, nil
+		}
+		if diff := cmp.Diff(again.State(), c.State()); diff != "" {
+			t.Errorf("%s: a copy of the state is the state: %s", o.Family, diff)
+		}
+	}
+}
+
 func TestOptionsThatAreRefused(t *testing.T) {
 	t.Parallel()
-	for _, o := range []emulator.Options{{PIN: "1"}, {PUK: "123456789"}, {Algorithm: "rsa512"}} {
+	for _, o := range []emulator.Options{{PIN: "1"}, {PUK: "123456789"}, {Algorithm: "rsa512"}, {Algorithm: "ed25519"}, {Family: "another"},
+		{Firmware: "5"}, {Family: emulator.FamilyGIDS, PIN: "123"}, {Family: emulator.FamilyGIDS, AdminKey: []byte{1}}, {Family: emulator.FamilyOpenPGP, AdminPIN: "1234567"},
+		{Family: emulator.FamilyOpenPGP, Answers: "never"}, {Family: emulator.FamilyYubiKey, Serial: 1_000_000_000}} {
 		if _, err := emulator.New(o); err == nil {
 			t.Errorf("a card was made of %+v", o)
 		}
@@ -181,6 +270,33 @@ func TestExportCSV(t *testing.T) {
 		}
 		if short, err := s.ExportCSV("S-1, \"x\"", false); err != nil || !strings.HasSuffix(text, "\n"+short) {
 			t.Errorf("without a header: %q, %v", short, err)
+		}
+	}
+}
+
+func TestExportCSVOfOtherFamilies(t *testing.T) {
+	t.Parallel()
+	gids := newCard(t, emulator.Options{Family: emulator.FamilyGIDS}).State()
+	pgp := newCard(t, emulator.Options{Family: emulator.FamilyOpenPGP, Serial: 0xA1B2}).State()
+	encode := base64.StdEncoding.EncodeToString
+	for _, c := range []struct {
+		state emulator.State
+		want  []string
+	}{
+		{gids, []string{"gids", gids.Identifier(), "", "S-1", "administration-key", gids.GIDS.AdminKey, encode(gids.GIDS.Keys[0].Certificate)}},
+		{pgp, []string{"openpgp", "ff000000a1b2", "0000A1B2", "S-1", "admin-pin", "12345678", encode(pgp.OpenPGP.Objects["7F21"])}},
+	} {
+		text, err := c.state.ExportCSV("S-1", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := [][]string{{"family", "identifier", "serial", "staff_number", "key_kind", "key", "authentication_certificate"}, c.want}
+		if diff := cmp.Diff(want, lines); diff != "" {
+			t.Error(diff)
 		}
 	}
 }
