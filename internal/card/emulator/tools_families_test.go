@@ -60,7 +60,7 @@ func TestGIDSCardWithItsTools(t *testing.T) {
 	}
 
 	// What Latchkey does to the card, the tool confirms.
-	unblockGIDS(t, b.card, factoryKey, anotherKey, "97531")
+	b.alone(func() { unblockGIDS(t, b.card, factoryKey, anotherKey, "97531") })
 	b.must("", "pkcs15-tool", []string{"--verify-pin", "--pin", "97531"})
 	b.must("", "gids-tool", []string{"--unblock", "--admin-key", anotherKey, "--pin", "8642"}, "Unblock PIN done successfully")
 }
@@ -94,7 +94,6 @@ func unblockGIDS(t testing.TB, e *emulator.Card, key, next, pin string) {
 			t.Fatal(err)
 		}
 	}
-	e.Reset()
 }
 
 func TestBlankGIDSCardIsInitialised(t *testing.T) {
@@ -110,16 +109,18 @@ func TestBlankGIDSCardIsInitialised(t *testing.T) {
 	if g := b.card.State().GIDS; g.PIN != "2468" || g.AdminKey != anotherKey || !g.Initialised {
 		t.Errorf("PIN %s, key %s, initialised %v", g.PIN, g.AdminKey, g.Initialised)
 	}
-	c, err := gids.Open(t.Context(), direct{b.card})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := c.Identity(t.Context()); err != nil || got.ID != id {
-		t.Errorf("identity %v, %v", got, err)
-	}
-	if list, err := c.Certificates(t.Context()); err != nil || len(list) != 0 {
-		t.Errorf("certificates %v, %v", list, err)
-	}
+	b.alone(func() {
+		c, err := gids.Open(t.Context(), direct{b.card})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := c.Identity(t.Context()); err != nil || got.ID != id {
+			t.Errorf("identity %v, %v", got, err)
+		}
+		if list, err := c.Certificates(t.Context()); err != nil || len(list) != 0 {
+			t.Errorf("certificates %v, %v", list, err)
+		}
+	})
 }
 
 // gpg edits the card: lines are what would be typed.
@@ -137,6 +138,22 @@ func (b *bench) gpg(lines ...string) string {
 func (b *bench) gpgEnds() {
 	b.t.Helper()
 	b.must("", "gpgconf", []string{"--kill", "all"})
+}
+
+// openpgp does with the OpenPGP application what Latchkey would.
+func (b *bench) openpgp(f func(*openpgp.Card) []error) {
+	b.t.Helper()
+	b.alone(func() {
+		c, err := openpgp.Open(b.t.Context(), direct{b.card})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		for i, err := range f(c) {
+			if err != nil {
+				b.t.Fatalf("step %d: %v", i+1, err)
+			}
+		}
+	})
 }
 
 func TestOpenPGPCardWithItsTools(t *testing.T) {
@@ -164,20 +181,13 @@ func TestOpenPGPCardWithItsTools(t *testing.T) {
 	b.must("", "openpgp-tool", []string{"--verify", "CHV2", "--pin", "654321"})
 
 	// What Latchkey does to the card, the tools confirm.
-	c, err := openpgp.Open(t.Context(), direct{b.card})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, err := range []error{
-		c.Unblock(t.Context(), card.KeyAdminPIN, "12345678", "840261"),
-		c.Rotate(t.Context(), card.KeyAdminPIN, "12345678", "73519264"),
-		c.SetResettingCode(t.Context(), "73519264", "13571357"),
-	} {
-		if err != nil {
-			t.Fatal(err)
+	b.openpgp(func(c *openpgp.Card) []error {
+		return []error{
+			c.Unblock(t.Context(), card.KeyAdminPIN, "12345678", "840261"),
+			c.Rotate(t.Context(), card.KeyAdminPIN, "12345678", "73519264"),
+			c.SetResettingCode(t.Context(), "73519264", "13571357"),
 		}
-	}
-	b.card.Reset()
+	})
 	b.must("", "openpgp-tool", []string{"--verify", "CHV2", "--pin", "840261"})
 	b.must("", "openpgp-tool", []string{"--verify", "CHV3", "--pin", "73519264"})
 	b.fails("", "openpgp-tool", "--verify", "CHV3", "--pin", "12345678")
@@ -193,31 +203,19 @@ func TestKDFThatGnuPGSetUp(t *testing.T) {
 	if len(b.card.State().OpenPGP.PIN) != 32 {
 		t.Fatal("the card's PIN is not derived")
 	}
-	c, err := openpgp.Open(t.Context(), direct{b.card})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, err := range []error{
-		c.Verify(t.Context(), "123456"),
-		c.Unblock(t.Context(), card.KeyAdminPIN, "12345678", "840261"),
-		c.Rotate(t.Context(), card.KeyAdminPIN, "12345678", "73519264"),
-		c.Verify(t.Context(), "840261"),
-	} {
-		if err != nil {
-			t.Fatal(err)
+	b.openpgp(func(c *openpgp.Card) []error {
+		return []error{
+			c.Verify(t.Context(), "123456"),
+			c.Unblock(t.Context(), card.KeyAdminPIN, "12345678", "840261"),
+			c.Rotate(t.Context(), card.KeyAdminPIN, "12345678", "73519264"),
+			c.Verify(t.Context(), "840261"),
 		}
-	}
-	b.card.Reset()
+	})
 	if out := b.gpg("admin", "passwd", "2", "73519264", "975310", "975310", "q"); !strings.Contains(out, "SC_OP_SUCCESS") {
 		t.Errorf("gpg could not unblock with the rotated admin PIN:\n%s", out)
 	}
 	b.gpgEnds()
-	if c, err = openpgp.Open(t.Context(), direct{b.card}); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Verify(t.Context(), "975310"); err != nil {
-		t.Error(err)
-	}
+	b.openpgp(func(c *openpgp.Card) []error { return []error{c.Verify(t.Context(), "975310")} })
 }
 
 func TestYubiKeyWithItsTools(t *testing.T) {

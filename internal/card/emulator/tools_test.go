@@ -23,6 +23,7 @@ type bench struct {
 	t       *testing.T
 	service *pcsctest.Service
 	card    *emulator.Card
+	inside  *insideCard
 	home    string
 }
 
@@ -42,10 +43,10 @@ func newBench(t *testing.T, o emulator.Options) *bench {
 			t.Error(err)
 		}
 	})
-	seen := &seenCard{Card: b.card, seen: make(chan struct{})}
+	b.inside = &insideCard{Card: b.card, seen: make(chan struct{})}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- vpcd.Serve(ctx, b.service.VPCDAddress, seen, vpcd.Options{}) }()
+	go func() { done <- vpcd.Serve(ctx, b.service.VPCDAddress, b.inside, vpcd.Options{}) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -53,23 +54,48 @@ func newBench(t *testing.T, o emulator.Options) *bench {
 		}
 	})
 	select {
-	case <-seen.seen:
+	case <-b.inside.seen:
 	case <-time.After(toolPatience):
 		t.Fatal("the card never came into the reader")
 	}
 	return b
 }
 
-// seenCard says when the PC/SC service has found the card.
-type seenCard struct {
+// insideCard is the card as the reader has it. It says when the PC/SC service
+// has found it, and keeps the service waiting while the test has the card alone.
+type insideCard struct {
 	*emulator.Card
-	once sync.Once
-	seen chan struct{}
+	once  sync.Once
+	seen  chan struct{}
+	alone sync.Mutex
 }
 
-func (s *seenCard) ATR() []byte {
-	s.once.Do(func() { close(s.seen) })
-	return s.Card.ATR()
+func (c *insideCard) ATR() []byte {
+	c.once.Do(func() { close(c.seen) })
+	return c.Card.ATR()
+}
+
+func (c *insideCard) Reset() {
+	c.alone.Lock()
+	defer c.alone.Unlock()
+	c.Card.Reset()
+}
+
+func (c *insideCard) Transmit(command []byte) ([]byte, error) {
+	c.alone.Lock()
+	defer c.alone.Unlock()
+	return c.Card.Transmit(command)
+}
+
+// alone has the card for the test alone: tools that were stopped may still be
+// busy letting go of it. It is reset before and after.
+func (b *bench) alone(f func()) {
+	b.t.Helper()
+	b.inside.alone.Lock()
+	defer b.inside.alone.Unlock()
+	b.card.Reset()
+	defer b.card.Reset()
+	f()
 }
 
 // run runs a tool and gives what it printed, and whether it went well.
