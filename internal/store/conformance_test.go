@@ -18,6 +18,7 @@ func conformance(t *testing.T, b backend) {
 		"sessions":  testSessions,
 		"releases":  testReleases,
 		"limits":    testLimits,
+		"messages":  testMessages,
 		"audit":     testAudit,
 	} {
 		t.Run(name, func(t *testing.T) {

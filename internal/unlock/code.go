@@ -16,6 +16,7 @@ import (
 	"latchkey/internal/audit"
 	"latchkey/internal/deliver"
 	"latchkey/internal/directory"
+	"latchkey/internal/plain"
 	"latchkey/internal/problem"
 	"latchkey/internal/store"
 )
@@ -232,19 +233,7 @@ func tidyCode(typed string) string {
 		switch {
 		case unicode.IsSpace(r), unicode.Is(unicode.Pd, r), unicode.Is(unicode.Cf, r), r == '.', r == '_':
 			return -1
-		case unicode.Is(unicode.Nd, r):
-			return digit(r)
 		}
 		return unicode.ToLower(r)
-	}, typed)
-}
-
-// digit gives the ASCII digit of a decimal digit of any script: Unicode keeps
-// each ten together (section 4.6).
-func digit(r rune) rune {
-	zero := r
-	for zero > 0 && unicode.Is(unicode.Nd, zero-1) && r-zero < 9 {
-		zero--
-	}
-	return '0' + (r - zero)
+	}, plain.Digits(typed))
 }
