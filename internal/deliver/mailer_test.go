@@ -113,7 +113,7 @@ func TestNotices(t *testing.T) {
 	m := mailer(t, p.options())
 	for kind, want := range map[string][2]string{NoticeReleased: {"Your smartcard is being unlocked", "If this is you"},
 		NoticeUnlocked: {"Your smartcard has been unlocked", "It has a new passcode"}} {
-		must(t, m.SendNotice(t.Context(), NoticeMail{To: sam, Name: "Sam Taylor", Kind: kind, Workstation: "ward-7", At: asked}))
+		must(t, m.SendNotice(t.Context(), NoticeMessage{To: sam, Name: "Sam Taylor", Kind: kind, Workstation: "ward-7", At: asked}))
 		got := p.letters()
 		letter := parse(t, got[len(got)-1].raw)
 		if letter.header.Get("Subject") != want[0] || !strings.Contains(letter.text, want[1]) || !strings.Contains(letter.html, want[1]) {
@@ -301,13 +301,13 @@ func hangUp(c net.Conn, after string) {
 // TestNothingIsInjected: whatever comes from outside (names, workstations,
 // addresses) stays in its place and adds neither header, recipient nor markup.
 func TestNothingIsInjected(t *testing.T) {
-	for name, change := range map[string]func(*CodeMail){
-		"name":        func(c *CodeMail) { c.Name = "Sam\r\nBcc: all@example.org\r\n\r\n<script>alert(1)</script>" },
-		"workstation": func(c *CodeMail) { c.Workstation = "w\r\n.\r\nMAIL FROM:<x@y>\r\n<img src=x>\u202e\u2028" },
-		"dots":        func(c *CodeMail) { c.Workstation = "\n.\n" },
-		"address":     func(c *CodeMail) { c.To = "sam@example.org\r\nBcc: all@example.org" },
-		"recipients":  func(c *CodeMail) { c.To = "sam@example.org>,<all@example.org" },
-		"command":     func(c *CodeMail) { c.To = "sam@example.org>\r\nRCPT TO:<all@example.org" },
+	for name, change := range map[string]func(*CodeMessage){
+		"name":        func(c *CodeMessage) { c.Name = "Sam\r\nBcc: all@example.org\r\n\r\n<script>alert(1)</script>" },
+		"workstation": func(c *CodeMessage) { c.Workstation = "w\r\n.\r\nMAIL FROM:<x@y>\r\n<img src=x>\u202e\u2028" },
+		"dots":        func(c *CodeMessage) { c.Workstation = "\n.\n" },
+		"address":     func(c *CodeMessage) { c.To = "sam@example.org\r\nBcc: all@example.org" },
+		"recipients":  func(c *CodeMessage) { c.To = "sam@example.org>,<all@example.org" },
+		"command":     func(c *CodeMessage) { c.To = "sam@example.org>\r\nRCPT TO:<all@example.org" },
 	} {
 		p := open(t, nil)
 		c := codeMail()

@@ -26,14 +26,14 @@ var written = regexp.MustCompile(`^\+?[0-9]{4,20}$`)
 // that some put behind the country code, digits of any script, spaces, hyphens,
 // dots, slashes and brackets. It refuses what is no valid number by the plan of
 // its country, and numbers that no mobile phone has. Errors:
-// problem.AddressMissing, problem.AddressMalformed.
+// problem.MobileMissing, problem.MobileMalformed.
 func (d *Directory) NormaliseMobile(number string) (string, error) {
 	if len(number) > maxMobile || !utf8.ValidString(number) {
 		return "", badMobile("it is too long or not UTF-8")
 	}
 	s := tidyMobile(number)
 	if s == "" {
-		return "", noMobile()
+		return "", problem.New(problem.MobileMissing)
 	}
 	if !written.MatchString(s) {
 		return "", badMobile("it has something in it that a number can't have")
@@ -100,18 +100,6 @@ func knownRegion(region string) bool {
 	return region == "" || phonenumbers.GetSupportedRegions()[region]
 }
 
-// The codes are those of addresses of any kind; their words are for numbers.
-
-func noMobile() error {
-	p := problem.New(problem.AddressMissing)
-	p.Title, p.Detail = "Enter your mobile phone number", "Enter your mobile phone number."
-	p.Next = "Enter the number that your Registration Authority has for you."
-	return p
-}
-
 func badMobile(why string) error {
-	p := problem.Wrap(problem.AddressMalformed, errors.New(why))
-	p.Title, p.Next = "Enter a mobile phone number in the right form", "Enter it like 07700 900123. Begin with + and the country code for a number of another country."
-	p.Detail = "That is not a mobile phone number. " + p.Next
-	return p
+	return problem.Wrap(problem.MobileMalformed, errors.New(why))
 }

@@ -47,6 +47,8 @@ const (
 	MethodUnavailable Code = "LK-3008"
 	DayLimit          Code = "LK-3009"
 	MethodMissing     Code = "LK-3010"
+	MobileMissing     Code = "LK-3021"
+	MobileMalformed   Code = "LK-3022"
 )
 
 // Codes of sessions and of the card's standing with the service.
@@ -71,6 +73,7 @@ const (
 	ReleaseMismatch  Code = "LK-4109"
 	ReportMismatch   Code = "LK-4110"
 	HolderFailures   Code = "LK-4111"
+	ReceiptForged    Code = "LK-4150"
 	RequestMalformed Code = "LK-4200"
 	RequestTooLarge  Code = "LK-4201"
 	NoSuchPage       Code = "LK-4202"

@@ -45,14 +45,15 @@ func (s *Service) SendCode(ctx context.Context, who Credentials, r api.CodeReque
 		if api.State(x.State) != api.StateIdentified {
 			return problem.New(problem.SessionState)
 		}
-		if !s.offers(r.Method) || r.Method != api.MethodEmail {
+		kind, ok := contactKind(r.Method)
+		if !ok || !s.offers(r.Method) {
 			return problem.New(problem.MethodUnavailable)
 		}
-		address, err := directory.NormaliseEmail(r.Address)
+		address, err := s.Directory.Normalise(kind, r.Address)
 		if err != nil {
 			return err
 		}
-		buckets := s.sendBuckets(x, address)
+		buckets := s.sendBuckets(x, r.Method, address)
 		used, err := s.count(ctx, tx, x, problem.SendLimit, buckets...)
 		if err != nil {
 			return err
@@ -66,6 +67,17 @@ func (s *Service) SendCode(ctx context.Context, who Credentials, r api.CodeReque
 		return err
 	})
 	return out, err
+}
+
+// contactKind is the kind of contact that codes of a method are sent to.
+func contactKind(m api.Method) (kind string, ok bool) {
+	switch m {
+	case api.MethodEmail:
+		return directory.KindEmail, true
+	case api.MethodSMS:
+		return directory.KindSMS, true
+	}
+	return "", false
 }
 
 func (s *Service) offers(m api.Method) bool {
@@ -100,7 +112,8 @@ func (s *Service) makeCode(ctx context.Context, tx *store.Tx, x *store.Session, 
 	if err != nil {
 		return fmt.Errorf("seal a code: %w", err)
 	}
-	if err := s.Sender.SendCode(ctx, tx, deliver.CodeJob{SessionID: x.ID, Method: string(m), Address: address, Sealed: sealed, SentAt: now}); err != nil {
+	if err := s.Sender.SendCode(ctx, tx, deliver.CodeJob{SessionID: x.ID, Method: string(m), Address: address, Sealed: sealed, SentAt: now,
+		Pseudonym: s.pseudonym(address)}); err != nil {
 		return err
 	}
 	return s.note(ctx, tx, *x, audit.CodeSent, map[string]string{"method": string(m), "address": s.pseudonym(address)})
@@ -163,7 +176,11 @@ func (s *Service) CheckCode(ctx context.Context, who Credentials, r api.CodeChec
 // right does all of its work whatever the first of it says (R4).
 func (s *Service) right(ctx context.Context, tx *store.Tx, x store.Session, code store.OneTimeCode, typed string) (bool, error) {
 	same := subtle.ConstantTimeCompare(s.codeHash(x.ID, typed), code.Hash) == 1
-	_, theirs, err := s.Directory.EmailContact(ctx, tx, x.HolderID, code.Address)
+	kind, ok := contactKind(api.Method(code.Method))
+	if !ok {
+		return false, nil
+	}
+	_, theirs, err := s.Directory.Contact(ctx, tx, x.HolderID, kind, code.Address)
 	if err != nil {
 		return false, err
 	}
