@@ -29,13 +29,18 @@ type field struct {
 	value      reflect.Value
 }
 
-func (c *Config) fields() []field {
+func (c *Config) fields() []field { return fieldsOf(reflect.ValueOf(c).Elem()) }
+
+// fieldsOf gives the settings of a struct, and of those that are embedded in it
+// at their place.
+func fieldsOf(v reflect.Value) []field {
 	var out []field
-	v := reflect.ValueOf(c).Elem()
 	for i := range v.NumField() {
-		tag := v.Type().Field(i).Tag
-		if name := tag.Get("name"); name != "" {
-			out = append(out, field{name: name, help: tag.Get("help"), secret: tag.Get("secret") != "", value: v.Field(i)})
+		f := v.Type().Field(i)
+		if name := f.Tag.Get("name"); name != "" {
+			out = append(out, field{name: name, help: f.Tag.Get("help"), secret: f.Tag.Get("secret") != "", value: v.Field(i)})
+		} else if f.Anonymous {
+			out = append(out, fieldsOf(v.Field(i))...)
 		}
 	}
 	return out

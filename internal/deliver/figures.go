@@ -2,10 +2,12 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"latchkey/internal/deliver/text"
 	"latchkey/internal/store"
 )
 
@@ -18,6 +20,7 @@ type figures struct {
 	messages *prometheus.CounterVec
 	refused  *prometheus.CounterVec
 	receipts *prometheus.CounterVec
+	asked    *prometheus.CounterVec
 	waiting  *prometheus.Desc
 }
 
@@ -29,6 +32,8 @@ func newFigures(db *store.DB) *figures {
 			Help: "Text messages that were not sent because a limit of the hour was reached: that of a country, or all."}, []string{"limit"}),
 		receipts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "latchkey_text_receipts_total",
 			Help: "Receipts of providers: taken, known already, of no message of ours, forged."}, []string{"provider", "result"}),
+		asked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "latchkey_text_provider_answers_total",
+			Help: "How providers of text messages answered: taken, away, refused, impossible, unclear."}, []string{"provider", "answer"}),
 		waiting: prometheus.NewDesc("latchkey_messages_waiting",
 			"Messages in the database that wait to be sent (queued) or were given up (dead), of all nodes.", []string{"method", "state"}, nil),
 	}
@@ -38,12 +43,23 @@ func (f *figures) count(method, provider string, state store.MessageState) {
 	f.messages.WithLabelValues(method, provider, string(state)).Inc()
 }
 
+// observe counts an answer of a provider.
+func (f *figures) observe(provider string, err error) {
+	answer := "taken"
+	if e := (*text.Error)(nil); errors.As(err, &e) {
+		answer = string(e.Kind)
+	} else if err != nil {
+		answer = string(text.Unclear)
+	}
+	f.asked.WithLabelValues(provider, answer).Inc()
+}
+
 // Collector gives the figures of messages to Prometheus.
 func (q *Queue) Collector() prometheus.Collector { return q.figures }
 
 // Describe implements prometheus.Collector.
 func (f *figures) Describe(c chan<- *prometheus.Desc) {
-	for _, v := range []prometheus.Collector{f.messages, f.refused, f.receipts} {
+	for _, v := range []prometheus.Collector{f.messages, f.refused, f.receipts, f.asked} {
 		v.Describe(c)
 	}
 	c <- f.waiting
@@ -52,7 +68,7 @@ func (f *figures) Describe(c chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector. What waits is read from the
 // database; where that fails its figure is missing.
 func (f *figures) Collect(c chan<- prometheus.Metric) {
-	for _, v := range []prometheus.Collector{f.messages, f.refused, f.receipts} {
+	for _, v := range []prometheus.Collector{f.messages, f.refused, f.receipts, f.asked} {
 		v.Collect(c)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), figuresTimeout)

@@ -84,6 +84,9 @@ type Queue struct {
 // NewQueue makes a Queue on a database whose tables are up to date.
 func NewQueue(db *store.DB, s Senders, log *slog.Logger) (*Queue, error) {
 	q := &Queue{Senders: s, db: db, log: log, figures: newFigures(db)}
+	if s.Text != nil {
+		s.Text.observe = q.figures.observe
+	}
 	if db.Dialect() == store.SQLite {
 		q.driver = riversqlite.New(db.SQL())
 	} else {

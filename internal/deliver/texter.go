@@ -29,16 +29,26 @@ type TexterOptions struct {
 type Texter struct {
 	o    TexterOptions
 	send text.Provider // nil: nobody
+	// observe is told how each provider that was asked answered.
+	observe func(provider string, err error)
 }
+
+// aloneAside is how long the only provider is left alone after a failure: it
+// has nobody to stand in for it.
+const aloneAside = time.Second
 
 // NewTexter makes a Texter. Error: problem.ConfigInvalid.
 func NewTexter(o TexterOptions) (*Texter, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	t := &Texter{o: o}
+	t := &Texter{o: o, observe: func(string, error) {}}
 	if len(o.Providers) > 0 {
-		t.send = text.NewFailover(o.Providers, text.FailoverOptions{Now: o.Now})
+		f := text.FailoverOptions{Now: o.Now, Observe: func(provider string, err error) { t.observe(provider, err) }}
+		if len(o.Providers) == 1 {
+			f.Aside = aloneAside
+		}
+		t.send = text.NewFailover(o.Providers, f)
 	}
 	if o.Dir != "" {
 		if err := os.MkdirAll(o.Dir, 0o700); err != nil {

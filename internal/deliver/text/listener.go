@@ -4,8 +4,9 @@ package text
 // own instead of calling back over HTTP.
 type Listener interface {
 	Provider
-	// Receipts names the function that gets every receipt from then on. It is
-	// called from another goroutine, one receipt at a time; a nil function ends
-	// that. A receipt that comes while there is none is lost.
+	// Receipts names the function that gets every receipt from then on, and
+	// connects so that there can be some. It is called from another goroutine,
+	// one receipt at a time. While there is none (nil), the provider is asked to
+	// tell again later.
 	Receipts(took func(Receipt))
 }
