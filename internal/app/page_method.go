@@ -42,13 +42,25 @@ func (s *server) method(w http.ResponseWriter, r *http.Request) {
 		if m.Method != chosen {
 			continue
 		}
-		if m.Available && chosen == api.MethodEmail {
-			http.Redirect(w, r, "/email", http.StatusSeeOther)
+		if page := methodPath(chosen); m.Available && page != "" {
+			http.Redirect(w, r, page, http.StatusSeeOther)
 			return
 		}
 		wrong = problem.MethodUnavailable
 	}
 	s.leadTo(w, r, "/method", note{problems: []fieldProblem{{Field: "method", Problem: problem.New(wrong)}}})
+}
+
+// methodPath is the first page of a way to prove who you are; "" where there is
+// none.
+func methodPath(m api.Method) string {
+	switch m {
+	case api.MethodEmail:
+		return "/email"
+	case api.MethodSMS:
+		return "/mobile"
+	}
+	return ""
 }
 
 // methods are the ways to prove who you are. One that cannot be used is shown

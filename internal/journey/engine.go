@@ -197,7 +197,8 @@ func (e *Engine) SendCode(ctx context.Context, method api.Method, address string
 		return e.ended(err)
 	}
 	e.set(func(v *View) {
-		v.Step, v.Address, v.SendsLeft, v.Ends = StepCode, address, sent.SendsLeft, e.ends(sent.SecondsLeft)
+		v.Step, v.Method, v.Address = StepCode, method, address
+		v.SendsLeft, v.Ends = sent.SendsLeft, e.ends(sent.SecondsLeft)
 		v.ResendAt = e.o.Now().Add(time.Duration(sent.ResendAfterSeconds) * time.Second)
 	})
 	return nil

@@ -58,7 +58,8 @@ type View struct {
 	Methods []api.MethodStatus
 	// Ends is when the session ends, by this computer's clock.
 	Ends time.Time
-	// Address is where the last code was asked for.
+	// Method and Address are how and where the last code was asked for.
+	Method  api.Method
 	Address string
 	// ResendAt is when another code can be asked for; SendsLeft how often.
 	ResendAt  time.Time
