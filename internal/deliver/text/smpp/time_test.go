@@ -97,12 +97,12 @@ func TestEnquireLink(t *testing.T) {
 		p := piped(t, s, &mute)
 		defer p.Close()
 		p.Receipts(func(text.Receipt) {})
-		time.Sleep(10 * time.Minute)
+		time.Sleep(10*time.Minute + time.Second) // between two questions
 		if n := s.Binds(); n != 1 {
 			t.Fatalf("bound %d times while it answers", n)
 		}
 		mute.Store(true) // asked at the next half minute, given up 10 s later
-		time.Sleep(39 * time.Second)
+		time.Sleep(38 * time.Second)
 		mute.Store(false)
 		time.Sleep(1500 * time.Millisecond)
 		if n := s.Binds(); n != 1 {
