@@ -65,6 +65,7 @@ type box struct {
 	messages []Message
 	changed  chan struct{}
 	fault    Fault
+	passing  int // before the first that fails
 	failing  int
 	next     int
 }
@@ -100,10 +101,13 @@ func (b *box) Wait(ctx context.Context, fits func(Message) bool) (Message, error
 }
 
 // FailNext implements Caught.
-func (b *box) FailNext(n int, f Fault) {
+func (b *box) FailNext(n int, f Fault) { b.FailLater(0, n, f) }
+
+// FailLater is FailNext after some requests that do not fail.
+func (b *box) FailLater(pass, n int, f Fault) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.failing, b.fault = n, f
+	b.passing, b.failing, b.fault = pass, n, f
 }
 
 // failNow is the fault for this request, 0 for none.
@@ -111,6 +115,10 @@ func (b *box) failNow() Fault {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.failing == 0 {
+		return 0
+	}
+	if b.passing > 0 {
+		b.passing--
 		return 0
 	}
 	b.failing--
