@@ -18,12 +18,15 @@ type emailBody struct {
 }
 
 func (s *server) emailPage(w http.ResponseWriter, r *http.Request) {
-	v, ok := s.at(w, r, StepMethod, StepCode)
+	v, ok := s.at(w, r, StepMethod, StepCode, StepFace)
 	if !ok {
 		return
 	}
 	n := s.memory.of(r)
 	value := v.Address
+	if v.Method == api.MethodFace {
+		value = "" // it is a number
+	}
 	if n.typed.Has("email") {
 		value = n.typed.Get("email")
 	}
@@ -43,7 +46,7 @@ func (s *server) email(w http.ResponseWriter, r *http.Request) {
 		s.stopped(w, r, "/email", err)
 		return
 	}
-	if _, ok := s.at(w, r, StepMethod, StepCode); !ok {
+	if _, ok := s.at(w, r, StepMethod, StepCode, StepFace); !ok {
 		return
 	}
 	address := strings.TrimSpace(r.PostFormValue("email"))

@@ -15,7 +15,7 @@ type methodBody struct {
 }
 
 func (s *server) methodPage(w http.ResponseWriter, r *http.Request) {
-	v, ok := s.at(w, r, StepMethod, StepCode)
+	v, ok := s.at(w, r, StepMethod, StepCode, StepFace)
 	if !ok {
 		return
 	}
@@ -32,7 +32,7 @@ func (s *server) method(w http.ResponseWriter, r *http.Request) {
 		s.stopped(w, r, "/method", err)
 		return
 	}
-	v, ok := s.at(w, r, StepMethod, StepCode)
+	v, ok := s.at(w, r, StepMethod, StepCode, StepFace)
 	if !ok {
 		return
 	}
@@ -42,13 +42,18 @@ func (s *server) method(w http.ResponseWriter, r *http.Request) {
 		if m.Method != chosen {
 			continue
 		}
-		if m.Available && chosen == api.MethodEmail {
-			http.Redirect(w, r, "/email", http.StatusSeeOther)
+		if page := methodPages()[chosen]; m.Available && page != "" {
+			http.Redirect(w, r, page, http.StatusSeeOther)
 			return
 		}
 		wrong = problem.MethodUnavailable
 	}
 	s.leadTo(w, r, "/method", note{problems: []fieldProblem{{Field: "method", Problem: problem.New(wrong)}}})
+}
+
+// methodPages are the first page of each method.
+func methodPages() map[api.Method]string {
+	return map[api.Method]string{api.MethodEmail: "/email", api.MethodFace: "/face"}
 }
 
 // methods are the ways to prove who you are. One that cannot be used is shown

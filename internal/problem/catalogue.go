@@ -22,6 +22,19 @@ const (
 	CertExpired     Code = "LK-1018"
 )
 
+// Codes of the workstation's camera.
+const (
+	CameraMissing Code = "LK-1101"
+	CameraRefused Code = "LK-1102"
+	CameraBusy    Code = "LK-1103"
+	CameraCannot  Code = "LK-1104"
+	CameraStopped Code = "LK-1105"
+	CameraDark    Code = "LK-1106"
+	ScanHidden    Code = "LK-1107"
+	ScanStopped   Code = "LK-1108"
+	FaceElsewhere Code = "LK-1109"
+)
+
 // Codes of the new passcode.
 const (
 	PasscodeMissing   Code = "LK-2001"
@@ -47,6 +60,7 @@ const (
 	MethodUnavailable Code = "LK-3008"
 	DayLimit          Code = "LK-3009"
 	MethodMissing     Code = "LK-3010"
+	ConsentMissing    Code = "LK-3051"
 )
 
 // Codes of sessions and of the card's standing with the service.
@@ -141,7 +155,7 @@ func Lookup(c Code) (Entry, bool) {
 // Catalogue is every entry, in the order of the codes.
 func Catalogue() []Entry {
 	var all []Entry
-	for _, part := range [][]Entry{workstation(), passcode(), person(), standing(), service(), connection(), imports(), pages()} {
+	for _, part := range [][]Entry{workstation(), camera(), passcode(), person(), standing(), service(), connection(), imports(), pages()} {
 		all = append(all, part...)
 	}
 	return all

@@ -45,7 +45,7 @@ This file is written from ` + "`internal/problem`: `go test ./internal/problem -
 // groups are the parts of the document by the first digit of a code.
 func groups() []struct{ digit, title, about string } {
 	return []struct{ digit, title, about string }{
-		{"1", "Reader and card", "The application finds these at the workstation."},
+		{"1", "Reader, card and camera", "The application finds these at the workstation. LK-11xx are about the camera."},
 		{"2", "The new passcode", "The passcode is checked on the workstation and by the card. The service never sees it."},
 		{"3", "Proving who you are", "Addresses, security codes and their limits."},
 		{"4", "The attempt, and the card's standing", "LK-4002 to LK-4008 are told to a card that has proven itself, and LK-4001 to any other. LK-41xx are about one attempt, LK-42xx about one request."},

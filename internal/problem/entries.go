@@ -25,6 +25,20 @@ func workstation() []Entry {
 	}
 }
 
+func camera() []Entry {
+	return []Entry{
+		{CameraMissing, 0, "No camera found", "This computer has no camera, or it is switched off.", "Plug a camera in or switch it on, then try again. You can also use another way to prove who you are."},
+		{CameraRefused, 0, "The camera is not allowed", "This window may not use the camera. It was refused here, or this computer's settings do not allow it.", "Choose Allow when you are asked for the camera. If you are not asked, look for the camera sign beside the window's address or title, or for Camera in this computer's privacy settings."},
+		{CameraBusy, 0, "Another program is using the camera", "The camera is there but it cannot be opened.", "Close other programs that use the camera, such as video calls, then try again."},
+		{CameraCannot, 0, "This window cannot use a camera", "This browser does not let the page use a camera.", "Close this window and open Latchkey from its shortcut, or use another way to prove who you are."},
+		{CameraStopped, 0, "The camera stopped", "The camera sent no more pictures.", "Check that the camera is plugged in and that nothing else uses it, then try again."},
+		{CameraDark, 0, "The camera's picture is black", "The camera works but it sees nothing.", "Open the camera's cover. Some computers have a key that switches the camera off."},
+		{ScanHidden, 0, "The scan stopped because the window was hidden", "The scan needs the whole window in view. The camera is off.", "Keep this window in front until the scan has finished, then try again."},
+		{ScanStopped, 0, "The scan was stopped", "It was stopped on this computer, its time was over, or a scan was started in another window. The camera is off.", "Try again when you are ready."},
+		{FaceElsewhere, 0, "Face verification needs a window", "Face verification uses the camera and the whole screen, which a terminal cannot.", "Run latchkey to open its window, or use a security code here."},
+	}
+}
+
 func passcode() []Entry {
 	return []Entry{
 		{PasscodeMissing, 0, "Enter a passcode", "The passcode is empty.", "Enter the new passcode in both boxes."},
@@ -51,6 +65,7 @@ func person() []Entry {
 		{MethodUnavailable, http.StatusConflict, "This way to prove who you are is not available", "Your organisation does not offer it at the moment.", "Choose another way, or contact your Registration Authority."},
 		{DayLimit, http.StatusTooManyRequests, "Too many wrong security codes today", "The code for this card was wrong too many times today.", "Try again tomorrow, or contact your Registration Authority."},
 		{MethodMissing, 0, "Choose how to prove who you are", "Nothing was chosen.", "Choose one of the ways on the page."},
+		{ConsentMissing, http.StatusUnprocessableEntity, "Tick the box if you agree to the scan", "The camera is not used without your consent.", "Tick the box, or use another way to prove who you are."},
 	}
 }
 

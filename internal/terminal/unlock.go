@@ -20,6 +20,7 @@ func (t *Terminal) Unlock(ctx context.Context, email string, forgotten bool) err
 	if err := t.start(ctx, purpose); err != nil {
 		return err
 	}
+	t.mentionFace()
 	if err := t.emailAvailable(); err != nil {
 		return err
 	}
@@ -88,13 +89,34 @@ func (t *Terminal) emailAvailable() error {
 		if m.Method == api.MethodEmail && m.Available {
 			return nil
 		}
-		if m.Method == api.MethodEmail && m.Notice != "" {
+		if m.Method == api.MethodEmail && m.Notice != "" && !t.faceAvailable() {
 			p := problem.New(problem.MethodUnavailable)
 			p.Detail = m.Notice
 			return p
 		}
 	}
+	if t.faceAvailable() {
+		return problem.New(problem.FaceElsewhere)
+	}
 	return problem.New(problem.MethodUnavailable)
+}
+
+// faceAvailable says whether the person could use face verification in the
+// application's window.
+func (t *Terminal) faceAvailable() bool {
+	for _, m := range t.engine.View().Methods {
+		if m.Method == api.MethodFace && m.Available {
+			return true
+		}
+	}
+	return false
+}
+
+// mentionFace says where face verification is, for those who want it.
+func (t *Terminal) mentionFace() {
+	if p := problem.New(problem.FaceElsewhere); t.faceAvailable() {
+		t.say("%s. %s", p.Title, p.Next)
+	}
 }
 
 func (t *Terminal) sendCode(ctx context.Context, email string) (err error) {
