@@ -319,7 +319,7 @@ func TestScanPages(t *testing.T) {
 		x.engine.scan.steps = []api.FaceStep{step}
 		browsertest.Do(t, tab, chromedp.EmulateViewport(1280, 900))
 		browsertest.Do(t, tab, chromedp.Click(chromedp.CSS("[data-start]")))
-		want := "Keep your head straight"
+		want := "Look straight at the screen."
 		if step.Turn != "" {
 			want = "Turn your head a little to the left."
 		}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"net/http"
+	"strings"
 
 	"latchkey/internal/api"
 	"latchkey/internal/journey"
@@ -14,8 +15,18 @@ type faceFailedBody struct {
 	Code             problem.Code
 	What, Next, More string
 	CanTry           bool // another scan can be tried
+	Number           bool // the mobile number may be wrong
 	Tips             bool // what helps in general
 	Contact          *api.Contact
+}
+
+// anotherScan says whether another scan can come to something.
+func anotherScan(p *problem.Problem) bool {
+	switch p.Code {
+	case problem.MethodUnavailable, problem.FaceHeld, problem.FaceScanLimit:
+		return false
+	}
+	return !final(p)
 }
 
 // faceFailedPage says why a scan did not verify the person, with what helps.
@@ -29,8 +40,8 @@ func (s *server) faceFailedPage(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/face/instructions", http.StatusSeeOther)
 		return
 	}
-	body := faceFailedBody{Code: p.Code, What: p.What(), Next: p.Next, CanTry: !final(p) && p.Code != problem.MethodUnavailable, Contact: s.contact()}
-	body.Tips = body.CanTry && p.Code[3] == '3'
+	body := faceFailedBody{Code: p.Code, What: p.What(), Next: p.Next, CanTry: anotherScan(p), Number: p.Code == problem.FaceNotVerified, Contact: s.contact()}
+	body.Tips = body.CanTry && strings.HasPrefix(string(p.Code), "LK-31") && p.RetryAfter == nil
 	if p.RetryAfter != nil && *p.RetryAfter > 0 {
 		body.More = "You can try again in " + ui.Duration(seconds(*p.RetryAfter)) + ", or use another way now."
 	}

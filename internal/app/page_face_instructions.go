@@ -37,7 +37,7 @@ func (s *server) faceInstructions(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.PostFormValue("consent") != "yes" {
-		s.leadTo(w, r, "/face/instructions", note{problems: []fieldProblem{{Field: "consent", Problem: problem.New(problem.ConsentMissing)}}})
+		s.leadTo(w, r, "/face/instructions", note{problems: []fieldProblem{{Field: "consent", Problem: problem.New(problem.FaceConsent)}}})
 		return
 	}
 	if p := asProblem(s.engine.AgreeFace(r.Context())); p != nil {

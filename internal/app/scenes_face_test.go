@@ -14,7 +14,7 @@ func faceScenes() []scene {
 		return v
 	}
 	failed := func(p *problem.Problem) View { return face(journey.Face{State: journey.FaceFailed, Problem: p}) }
-	wait, busy := 30, problem.New(problem.RequestRate)
+	wait, busy := 30, problem.New(problem.FaceWait)
 	busy.RetryAfter = &wait
 	fresh := atWith(StepMethod, func(v *View) {
 		v.Methods[2] = api.MethodStatus{Method: api.MethodFace, Available: true}
@@ -32,7 +32,9 @@ func faceScenes() []scene {
 		{name: "face-instructions-error", path: "/face/instructions", words: "There is a problem", view: face(journey.Face{}), post: map[string]string{}},
 		{name: "face-no-consent", path: "/face/scan", words: "Before you scan your face", view: face(journey.Face{})},
 		{name: "face-no-camera", path: "/face/scan", words: "LK-11", view: readyToScan()},
-		{name: "face-failed", path: "/face/failed", words: "What to do next", view: failed(problem.New(problem.CameraDark))},
+		{name: "face-failed", path: "/face/failed", words: "Move closer", view: failed(problem.New(problem.FaceFar))},
+		{name: "face-failed-not-verified", path: "/face/failed", words: "We could not verify you", view: failed(problem.New(problem.FaceNotVerified))},
+		{name: "face-failed-held", path: "/face/failed", words: "on hold for you", view: failed(problem.New(problem.FaceHeld))},
 		{name: "face-failed-wait", path: "/face/failed", words: "You can try again in 30 seconds", view: failed(busy)},
 		{name: "face-failed-final", path: "/face/failed", words: "Self-service is on hold", view: failed(problem.New(problem.HolderFailures))},
 		{name: "face-elsewhere", path: "/face/elsewhere", words: "in another window",

@@ -151,7 +151,7 @@ func (e *Engine) FaceStep(ctx context.Context, id string, number int, frames []a
 		return api.FaceStep{}, err
 	}
 	if c.outside || number == 0 || number != c.step.Number {
-		return api.FaceStep{}, problem.New(problem.ScanStopped)
+		return api.FaceStep{}, problem.New(problem.FaceScanOver)
 	}
 	most := api.StepFrames
 	if c.step.Turn != "" {
@@ -238,14 +238,14 @@ func (e *Engine) choosing() bool {
 	return false
 }
 
-// scanOf finds the scan under way; ScanStopped where it is another one or none.
+// scanOf finds the scan under way; FaceScanOver where it is another one or none.
 func (e *Engine) scanOf(id string) (*session, *scan, error) {
 	s := e.current()
 	if s == nil {
 		return nil, nil, problem.New(problem.SessionState)
 	}
 	if s.scan == nil || s.scan.id != id {
-		return nil, nil, problem.New(problem.ScanStopped)
+		return nil, nil, problem.New(problem.FaceScanOver)
 	}
 	return s, s.scan, nil
 }

@@ -60,7 +60,30 @@ const (
 	MethodUnavailable Code = "LK-3008"
 	DayLimit          Code = "LK-3009"
 	MethodMissing     Code = "LK-3010"
-	ConsentMissing    Code = "LK-3051"
+)
+
+// Codes of face verification. Those before FaceNotVerified can be mended.
+const (
+	FaceNone        Code = "LK-3101"
+	FaceSeveral     Code = "LK-3102"
+	FaceFar         Code = "LK-3103"
+	FaceClose       Code = "LK-3104"
+	FaceOffCentre   Code = "LK-3105"
+	FaceDark        Code = "LK-3106"
+	FaceBright      Code = "LK-3107"
+	FaceBlurred     Code = "LK-3108"
+	FaceGlare       Code = "LK-3109"
+	FaceLightWeak   Code = "LK-3110"
+	FaceNoTurn      Code = "LK-3111"
+	FaceFewFrames   Code = "LK-3112"
+	FaceTiming      Code = "LK-3113"
+	FaceNotVerified Code = "LK-3114"
+	FaceConsent     Code = "LK-3115"
+	FaceScanOver    Code = "LK-3116"
+	FaceWait        Code = "LK-3117"
+	FaceScanLimit   Code = "LK-3118"
+	FaceHeld        Code = "LK-3119"
+	FaceAway        Code = "LK-3120"
 )
 
 // Codes of sessions and of the card's standing with the service.
@@ -108,6 +131,9 @@ const (
 	AddressInUse     Code = "LK-5013"
 )
 
+// FaceUnset is the code of a service that cannot look at faces.
+const FaceUnset Code = "LK-5101"
+
 // Codes of the way from the application to the service.
 const (
 	ServiceUnset       Code = "LK-6001"
@@ -128,6 +154,14 @@ const (
 	ImportKey      Code = "LK-7004"
 	ImportRefused  Code = "LK-7005"
 	ImportFile     Code = "LK-7006"
+)
+
+// Codes of profile photos.
+const (
+	PhotoRefused   Code = "LK-7101"
+	PhotosRefused  Code = "LK-7102"
+	PhotoMissing   Code = "LK-7103"
+	PhotoDifferent Code = "LK-7104"
 )
 
 // Codes of the pages on loopback.
@@ -155,7 +189,7 @@ func Lookup(c Code) (Entry, bool) {
 // Catalogue is every entry, in the order of the codes.
 func Catalogue() []Entry {
 	var all []Entry
-	for _, part := range [][]Entry{workstation(), camera(), passcode(), person(), standing(), service(), connection(), imports(), pages()} {
+	for _, part := range [][]Entry{workstation(), camera(), passcode(), person(), faces(), standing(), service(), faceService(), connection(), imports(), photos(), pages()} {
 		all = append(all, part...)
 	}
 	return all

@@ -65,7 +65,6 @@ func person() []Entry {
 		{MethodUnavailable, http.StatusConflict, "This way to prove who you are is not available", "Your organisation does not offer it at the moment.", "Choose another way, or contact your Registration Authority."},
 		{DayLimit, http.StatusTooManyRequests, "Too many wrong security codes today", "The code for this card was wrong too many times today.", "Try again tomorrow, or contact your Registration Authority."},
 		{MethodMissing, 0, "Choose how to prove who you are", "Nothing was chosen.", "Choose one of the ways on the page."},
-		{ConsentMissing, http.StatusUnprocessableEntity, "Tick the box if you agree to the scan", "The camera is not used without your consent.", "Tick the box, or use another way to prove who you are."},
 	}
 }
 

@@ -27,6 +27,7 @@ type heart struct {
 	body    any
 	network string
 	err     error
+	waits   error // of FaceWaits
 	panics  any
 }
 
@@ -65,6 +66,20 @@ func (h *heart) SendCode(_ context.Context, who unlock.Credentials, r api.CodeRe
 
 func (h *heart) CheckCode(_ context.Context, who unlock.Credentials, r api.CodeCheck) (api.Session, error) {
 	return api.Session{ID: who.ID}, h.called("check", who, r)
+}
+
+func (h *heart) StartFace(_ context.Context, who unlock.Credentials, r api.FaceRequest) (api.FaceScan, error) {
+	return api.FaceScan{Scan: "f1", Steps: 8}, h.called("face", who, r)
+}
+
+func (h *heart) FaceStep(_ context.Context, who unlock.Credentials, r api.FaceStepDone) (api.FaceStep, error) {
+	return api.FaceStep{Number: r.Number + 1}, h.called("step", who, r)
+}
+
+func (h *heart) FaceWaits(context.Context, unlock.Credentials) error { return h.waits }
+
+func (h *heart) SendFaces(_ context.Context, who unlock.Credentials, r api.FaceFrames) (api.Session, error) {
+	return api.Session{ID: who.ID}, h.called("frames", who, r)
 }
 
 func (h *heart) Release(_ context.Context, who unlock.Credentials, r api.ReleaseRequest) (api.Envelope, error) {
@@ -147,6 +162,9 @@ var routes = []struct {
 	{"POST", "/v1/sessions/s1/card-proof", `{"slot":"9E"}`, "prove", 200},
 	{"POST", "/v1/sessions/s1/code", `{"method":"email","address":"a@example.org"}`, "send", 202},
 	{"POST", "/v1/sessions/s1/code/check", `{"code":"123456"}`, "check", 200},
+	{"POST", "/v1/sessions/s1/face", `{"address":"07700 900123","consent":true}`, "face", 201},
+	{"POST", "/v1/sessions/s1/face/step", `{"scan":"f1","number":1}`, "step", 200},
+	{"POST", "/v1/sessions/s1/face/frames", `{"scan":"f1","frames":[]}`, "frames", 200},
 	{"POST", "/v1/sessions/s1/release", `{"step":1}`, "release", 200},
 	{"POST", "/v1/sessions/s1/report", `{"step":1,"outcome":"failed","holds":"unknown"}`, "report", 200},
 }

@@ -199,7 +199,7 @@ async function take(step, gone) {
   dialog.style.backgroundColor = step.colour;
   arrow.hidden = !step.turn;
   arrow.classList.toggle("lk-scan__arrow--right", step.turn === "right");
-  say(step.turn ? `Turn your head a little to the ${step.turn}.` : "Keep your head straight and look at the screen.");
+  say(step.turn ? `Turn your head a little to the ${step.turn}.` : "Look straight at the screen.");
   const shown = await painted();
   const pictures = [];
   for (let next = 1; next <= count && !gone(); ) {
