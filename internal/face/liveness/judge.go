@@ -31,11 +31,11 @@ func Judge(p Policy, c face.Challenge, w []face.Window, shots []Shot, same float
 	if d.Reason = CheckPictures(p, shots); d.Reason != face.Verified {
 		return clean(d)
 	}
-	turn, turned, straight, lit := divide(c, shots)
+	turn, turned, lit := divide(c, shots)
 	light := MeasureLight(p, c, w, skinSamples(lit))
-	moved := MeasureTurn(turn, straight, turned)
+	moved := MeasureTurn(turn, lit, turned)
 	shade := MeasureShade(c, w, lit, light.Lag)
-	texture, jump := pattern(straight), largestJump(straight)
+	texture, jump := pattern(lit), largestJump(lit)
 
 	d.Scores[ScoreLight], d.Scores[ScoreChannel] = light.Mean, light.weakest()
 	d.Scores[ScoreGain], d.Scores[ScoreSwing] = light.Gain, light.Swing
@@ -67,35 +67,22 @@ func Judge(p Policy, c face.Challenge, w []face.Window, shots []Shot, same float
 }
 
 // divide sorts the shots that have a face: those of the turn, and those of the
-// colours. Straight leaves out the first colour, in which the head comes back.
-func divide(c face.Challenge, shots []Shot) (turn face.Turn, turned, straight, lit []*Shot) {
-	colours := 0
-	step := -1
+// colours. The step after the turn, in which the head comes back, is neither.
+func divide(c face.Challenge, shots []Shot) (turn face.Turn, turned, lit []*Shot) {
 	for i := range shots {
 		s := &shots[i]
-		if s.Step < 0 || s.Step >= len(c.Steps) {
+		if s.Faces == 0 || s.Step < 0 || s.Step >= len(c.Steps) {
 			continue
 		}
-		if t := c.Steps[s.Step].Turn; t != face.TurnNone {
+		switch t := c.Steps[s.Step].Turn; {
+		case t != face.TurnNone:
 			turn = t
-			if s.Faces > 0 {
-				turned = append(turned, s)
-			}
-			continue
-		}
-		if s.Step != step {
-			step = s.Step
-			colours++
-		}
-		if s.Faces == 0 {
-			continue
-		}
-		lit = append(lit, s)
-		if colours > 1 {
-			straight = append(straight, s)
+			turned = append(turned, s)
+		case s.Step == 0 || c.Steps[s.Step-1].Turn == face.TurnNone:
+			lit = append(lit, s)
 		}
 	}
-	return turn, turned, straight, lit
+	return turn, turned, lit
 }
 
 // pattern is the usual texture of the shots in which it was measured.

@@ -136,29 +136,51 @@ func exposure(shots []*Shot) [][3]float64 {
 	return out
 }
 
-// skinSamples gives the light of cheeks and forehead in shots.
+// skinSamples gives the light of the face in shots: of each cell its change over
+// its own mean, and of those the median, so that an eye that blinks or an edge
+// that moves in and out of a cell does not count.
 func skinSamples(shots []*Shot) []Sample {
 	e := exposure(shots)
-	out := make([]Sample, 0, len(shots))
+	out := make([]Sample, len(shots))
 	for i, s := range shots {
-		x := Sample{Step: s.Step, At: s.At}
-		n := 0.0
-		for j, c := range s.Cells {
-			if c.Pixels == 0 || !skin(cellPlace(j)) {
-				continue
-			}
-			n++
-			for ch := range x.Value {
-				x.Value[ch] += c.RGB[ch] / e[i][ch]
+		out[i] = Sample{Step: s.Step, At: s.At}
+	}
+	cells := commonCells(shots, onSkin)
+	if len(cells) == 0 {
+		return nil
+	}
+	for ch := range 3 {
+		usual := make([]float64, len(cells))
+		for k, j := range cells {
+			for i, s := range shots {
+				usual[k] += s.Cells[j].RGB[ch] / e[i][ch] / float64(len(shots))
 			}
 		}
-		if n == 0 {
+		change := make([]float64, len(cells))
+		for i, s := range shots {
+			for k, j := range cells {
+				change[k] = s.Cells[j].RGB[ch] / e[i][ch] / max(usual[k], 1e-4)
+			}
+			out[i].Value[ch] = median(change)
+		}
+	}
+	return out
+}
+
+// commonCells are the cells of a kind that all shots show.
+func commonCells(shots []*Shot, kind func(Place) bool) []int {
+	var out []int
+	for j := range Rows * Columns {
+		if !kind(cellPlace(j)) {
 			continue
 		}
-		for ch := range x.Value {
-			x.Value[ch] /= n
+		seen := true
+		for _, s := range shots {
+			seen = seen && s.Cells[j].Pixels > 0
 		}
-		out = append(out, x)
+		if seen {
+			out = append(out, j)
+		}
 	}
 	return out
 }

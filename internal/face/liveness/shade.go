@@ -1,7 +1,6 @@
 package liveness
 
 import (
-	"math"
 	"time"
 
 	"latchkey/internal/face"
@@ -38,41 +37,37 @@ func MeasureShade(c face.Challenge, w []face.Window, shots []*Shot, lag time.Dur
 	}
 
 	var bright, answer []float64 // of cells
-	var inner, outer [2]float64  // answer and brightness
 	values := make([]float64, len(shots))
-	for j := range shots[0].Cells {
-		place := cellPlace(j)
-		if !onFace(place) {
-			continue
-		}
+	parts := faceParts(shots)
+	var inner, outer [2]float64 // answer and brightness
+	for _, j := range commonCells(shots, onFace) {
 		var b, a float64
-		seen := true
 		for ch := range shown {
 			for i, x := range shots {
-				seen = seen && x.Cells[j].Pixels > 0
 				values[i] = x.Cells[j].RGB[ch] / e[i][ch]
 			}
 			_, slope := correlate(shown[ch], straighten(at, values))
 			a += slope
 			b += mean(values)
 		}
-		if !seen || !finite(a) || !finite(b) {
+		if !finite(a) || !finite(b) {
 			continue
 		}
 		bright, answer = append(bright, b), append(answer, a)
-		switch r := math.Abs(place.X); {
-		case r < 0.55:
+		switch parts[j] {
+		case middlePart:
 			inner[0] += a
 			inner[1] += b
-		case r > 0.75:
+		case edgePart:
 			outer[0] += a
 			outer[1] += b
 		}
 	}
 	var out Shade
-	if outer[0] > 0 && inner[1] > 0 && outer[1] > 0 {
-		out.Shading = min(10, max(0, inner[0]/inner[1]/(outer[0]/outer[1])))
-	} else if inner[0] > 0 {
+	switch {
+	case inner[0] > 0 && outer[0] > 0:
+		out.Shading = min(10, inner[0]/inner[1]/(outer[0]/outer[1]))
+	case inner[0] > 0:
 		out.Shading = 10
 	}
 	rows := make([][]float64, len(bright))
@@ -85,8 +80,29 @@ func MeasureShade(c face.Challenge, w []face.Window, shots []*Shot, lag time.Dur
 	return out
 }
 
-// onFace keeps to the face itself: an oval that leaves out hair and collar.
-func onFace(p Place) bool {
-	x, y := p.X/1.05, (p.Y-0.4)/1.15
-	return x*x+y*y < 1
+// Parts of a face.
+const (
+	middlePart = 1 + iota
+	edgePart
+)
+
+// faceParts sorts cells by the landmarks: the edges are just within the outline
+// from the ears to the corners of the jaw, the middle is around the nose.
+func faceParts(shots []*Shot) map[int]int {
+	parts := map[int]int{}
+	for _, s := range shots {
+		axes, ok := FaceAxes(&s.Landmarks)
+		if !ok {
+			continue
+		}
+		nose := axes.Place(float64(s.Landmarks[30].X), float64(s.Landmarks[30].Y))
+		for _, i := range []int{1, 2, 3, 4, 12, 13, 14, 15} {
+			jaw := axes.Place(float64(s.Landmarks[i].X), float64(s.Landmarks[i].Y))
+			for share, part := range map[float64]int{0.12: edgePart, 0.20: edgePart, 0.7: middlePart, 0.9: middlePart} {
+				at := Place{X: jaw.X + share*(nose.X-jaw.X), Y: jaw.Y + share*(nose.Y-jaw.Y)}
+				parts[CellAt(at)] = part
+			}
+		}
+	}
+	return parts
 }

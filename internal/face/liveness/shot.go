@@ -96,11 +96,15 @@ func cellPlace(i int) Place {
 	return Place{X: GridLeft + GridStep*(float64(i%Columns)+0.5), Y: GridTop + GridStep*(float64(i/Columns)+0.5)}
 }
 
-// skin says whether a cell is cheek or forehead.
-func skin(p Place) bool {
-	forehead := p.Y < -0.4 && math.Abs(p.X) < 0.6
-	cheek := p.Y > 0.3 && p.Y < 0.9 && math.Abs(p.X) > 0.3 && math.Abs(p.X) < 0.75
-	return forehead || cheek
+// onFace keeps to the face: an oval that leaves out most hair and the collar.
+func onFace(p Place) bool { return oval(p, 1.05, 1.15) }
+
+// onSkin keeps to its middle.
+func onSkin(p Place) bool { return oval(p, 0.85, 0.95) }
+
+func oval(p Place, across, down float64) bool {
+	x, y := p.X/across, (p.Y-0.4)/down
+	return x*x+y*y < 1
 }
 
 // shape gives the 51 landmarks of brows, nose, eyes and mouth as places. The

@@ -16,8 +16,9 @@ import (
 const ScoreSimilarity = "similarity"
 
 // groups is into how many parts in time a scan is divided to compare one frame,
-// drawn when all are fixed, of each: the turn, and every two colours.
-const groups = 1 + Colours/2
+// drawn when all are fixed, of each: the turn with the way back, and every two
+// colours.
+const groups = 5
 
 // limits of a frame.
 var limits = picture.Limits{Bytes: 150 << 10, Pixels: 1280 * 1280}
@@ -56,33 +57,37 @@ func (c *Checker) Decide(ctx context.Context, ch face.Challenge, e face.Evidence
 	return d, nil
 }
 
+// marker is an engine that finds the landmarks of a face whose place is known,
+// several times as fast as it finds faces.
+type marker interface {
+	Mark(ctx context.Context, p *face.Picture, box face.Rect) (face.Found, error)
+}
+
+// known is for how many frames of one step the place of a face holds.
+const known = 4
+
 // errStop ends the work on the frames that are left.
 var errStop = errors.New("decided")
 
-// look measures every frame, several at once. It stops at a second face: no
+// look measures every frame, several at once. Of the frames of one step the
+// first is searched for faces, and every fourth. It stops at a second face: no
 // frame after it changes the decision.
 func (c *Checker) look(ctx context.Context, frames []face.Frame) ([]liveness.Shot, []face.Found, error) {
 	shots, found := make([]liveness.Shot, len(frames)), make([]face.Found, len(frames))
 	done := make([]bool, len(frames))
-	err := c.each(ctx, len(frames), func(ctx context.Context, i int) error {
-		p, err := picture.DecodeWithin(frames[i].JPEG, limits)
-		if err != nil { // no picture, no face
-			shots[i] = liveness.Shot{Step: frames[i].Step, At: frames[i].At, Texture: math.NaN()}
+	runs := split(frames)
+	err := c.each(ctx, len(runs), func(ctx context.Context, k int) error {
+		var place face.Rect
+		for i := runs[k].from; i < runs[k].to; i++ {
+			shot, f, err := c.shot(ctx, frames[i], place)
+			if err != nil {
+				return err
+			}
+			shots[i], found[i], place = shot, f, f.Box
 			done[i] = true
-			return nil
-		}
-		all, err := c.engine.Find(ctx, p)
-		if err != nil {
-			return fmt.Errorf("find the face of a frame: %w", err)
-		}
-		shots[i] = measure(p, all, &c.table)
-		shots[i].Step, shots[i].At = frames[i].Step, frames[i].At
-		done[i] = true
-		if shots[i].Faces > 0 {
-			found[i] = all[0]
-		}
-		if shots[i].Faces > 1 {
-			return errStop
+			if shot.Faces > 1 {
+				return errStop
+			}
 		}
 		return nil
 	})
@@ -99,6 +104,50 @@ func (c *Checker) look(ctx context.Context, frames []face.Frame) ([]liveness.Sho
 		return only, nil, nil
 	}
 	return shots, found, nil
+}
+
+// run is a part of the frames: from, and before to.
+type run struct{ from, to int }
+
+// split divides frames into runs of one step.
+func split(frames []face.Frame) []run {
+	var out []run
+	for i, f := range frames {
+		if n := len(out); n == 0 || frames[out[n-1].from].Step != f.Step || i-out[n-1].from == known {
+			out = append(out, run{i, i + 1})
+			continue
+		}
+		out[len(out)-1].to = i + 1
+	}
+	return out
+}
+
+// shot measures one frame. With a place the face is taken to be there still.
+func (c *Checker) shot(ctx context.Context, f face.Frame, place face.Rect) (liveness.Shot, face.Found, error) {
+	none := liveness.Shot{Step: f.Step, At: f.At, Texture: math.NaN()}
+	if err := ctx.Err(); err != nil {
+		return none, face.Found{}, err
+	}
+	p, err := picture.DecodeWithin(f.JPEG, limits)
+	if err != nil { // no picture, no face
+		return none, face.Found{}, nil
+	}
+	var all []face.Found
+	if m, ok := c.engine.(marker); ok && place.W > 0 {
+		all = make([]face.Found, 1)
+		all[0], err = m.Mark(ctx, p, place)
+	} else {
+		all, err = c.engine.Find(ctx, p)
+	}
+	if err != nil {
+		return none, face.Found{}, fmt.Errorf("find the face of a frame: %w", err)
+	}
+	s := measure(p, all, &c.table)
+	s.Step, s.At = f.Step, f.At
+	if s.Faces == 0 {
+		return s, face.Found{}, nil
+	}
+	return s, all[0], nil
 }
 
 // each calls work for 0 to n-1, on the processors of one decision, until one
@@ -147,7 +196,7 @@ func (c *Checker) describe(ctx context.Context, ch face.Challenge, frames []face
 		if len(s) == 0 {
 			continue
 		}
-		k, err := pick(len(s))
+		k, err := pick(c.o.Random, len(s))
 		if err != nil {
 			return nil, fmt.Errorf("draw a frame: %w", err)
 		}
@@ -173,12 +222,7 @@ func (c *Checker) describe(ctx context.Context, ch face.Challenge, frames []face
 }
 
 // group is the part of the scan that a step belongs to.
-func group(ch face.Challenge, step int) int {
-	if ch.Steps[step].Turn != face.TurnNone {
-		return 0
-	}
-	return min(groups-1, 1+max(0, step-1)/2)
-}
+func group(ch face.Challenge, step int) int { return step * groups / len(ch.Steps) }
 
 // leastSame is the smallest similarity between any two templates; -1 of none.
 func leastSame(ts []face.Template) float64 {

@@ -1,7 +1,6 @@
 package scan
 
 import (
-	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -15,9 +14,10 @@ const (
 	Colours      = 8
 	ColourLength = 500 * time.Millisecond // at most one flash a second (WCAG 2.2, 2.3.1: at most three)
 	TurnLength   = 1500 * time.Millisecond
+	BackLength   = 800 * time.Millisecond // for the head to come back, before the colours
 )
 
-// neutral fills the screen during the turn.
+// neutral fills the screen during the turn and after it.
 var neutral = face.Colour{R: 0xd0, G: 0xd0, B: 0xd0}
 
 // palette has a colour for each set of channels that are on: bit 0 red, bit 1
@@ -34,8 +34,9 @@ var palette = [8]face.Colour{
 	{R: 0xff, G: 0xff, B: 0xff},
 }
 
-// draw draws a challenge from a source of random bytes.
-func draw(random io.Reader) (face.Challenge, error) {
+// DrawFrom draws a challenge from a source of random bytes. Scans of people are
+// drawn from crypto/rand, by Checker.Draw.
+func DrawFrom(random io.Reader) (face.Challenge, error) {
 	for {
 		// 8 steps of 3 bits, and one bit for the side: 25 of 32.
 		var b [4]byte
@@ -54,7 +55,10 @@ func draw(random io.Reader) (face.Challenge, error) {
 		if !varied(sets) {
 			continue
 		}
-		c := face.Challenge{Steps: []face.Step{{Turn: turn, Colour: neutral, Length: TurnLength}}}
+		c := face.Challenge{Steps: []face.Step{
+			{Turn: turn, Colour: neutral, Length: TurnLength},
+			{Colour: neutral, Length: BackLength},
+		}}
 		for _, s := range sets {
 			c.Steps = append(c.Steps, face.Step{Colour: palette[s], Length: ColourLength})
 		}
@@ -86,9 +90,9 @@ func varied(sets [Colours]uint8) bool {
 }
 
 // pick gives a random number below n.
-func pick(n int) (int, error) {
+func pick(random io.Reader, n int) (int, error) {
 	var b [8]byte
-	if _, err := io.ReadFull(rand.Reader, b[:]); err != nil {
+	if _, err := io.ReadFull(random, b[:]); err != nil {
 		return 0, err
 	}
 	return int(binary.BigEndian.Uint64(b[:]) % uint64(n)), nil // n is far below 2^64: no bias that matters

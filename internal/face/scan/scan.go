@@ -23,6 +23,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"time"
 
@@ -44,6 +45,7 @@ type Options struct {
 	AtOnce     int           // decisions at once; 0: one for every two processors
 	Wait       time.Duration // most for a decision to begin; 0: 5 s
 	Processors int           // for one decision; 0: all
+	Random     io.Reader     // nil: crypto/rand. Safe for concurrent use
 }
 
 // DefaultOptions are those that docs/face.md was counted with.
@@ -75,6 +77,9 @@ func New(engine face.Engine, o Options) *Checker {
 	if o.Processors < 1 {
 		o.Processors = runtime.GOMAXPROCS(0)
 	}
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
 	if o.AtOnce < 1 {
 		o.AtOnce = max(1, runtime.GOMAXPROCS(0)/2)
 	}
@@ -84,8 +89,8 @@ func New(engine face.Engine, o Options) *Checker {
 // Model names the engine's embedder.
 func (c *Checker) Model() string { return c.engine.Model() }
 
-// Draw draws a turn of the head and eight colours from crypto/rand.
-func (c *Checker) Draw(context.Context) (face.Challenge, error) { return draw(rand.Reader) }
+// Draw draws a turn of the head and eight colours.
+func (c *Checker) Draw(context.Context) (face.Challenge, error) { return DrawFrom(c.o.Random) }
 
 // Photo says whether a picture is a good profile photo, and its template.
 func (c *Checker) Photo(ctx context.Context, data []byte) (face.Template, face.Reason, error) {

@@ -55,9 +55,9 @@ func Scan(r *rand.Rand, c face.Challenge, sub Subject, room Room, cam Camera) (f
 	m := newMovie(r, c, sub, room, cam, shown)
 	phase := r.Float64() / cam.Rate
 	for i, s := range c.Steps {
-		want := 5
+		want := 4
 		if s.Turn != face.TurnNone {
-			want = 10
+			want = 8
 		}
 		before := -1.0
 		for k := range want {
@@ -119,7 +119,7 @@ func newMovie(r *rand.Rand, c face.Challenge, sub Subject, room Room, cam Camera
 	for i := range m.noise {
 		m.noise[i] = float32(r.NormFloat64() * cam.Noise)
 	}
-	m.frm = canvas{w: cam.Width, h: cam.Height, light: make([]float32, 3*cam.Width*cam.Height), near: make([]float32, cam.Width*cam.Height)}
+	m.frm = canvas{w: cam.Width, h: cam.Height, light: make([]float32, 3*cam.Width*cam.Height), near: make([]float32, cam.Width*cam.Height), wall: wall(cam.Width, cam.Height)}
 	return m
 }
 
@@ -128,7 +128,11 @@ func (m *movie) frame(r *rand.Rand, step int, at time.Duration) ([]byte, error) 
 	seen := at - m.cam.Lag
 	exposure := time.Duration(float64(time.Second) / max(m.cam.Rate, 30))
 	s := shine{room: m.room, face: m.lit.at(seen, exposure)}
-	for k, v := range m.real.at(seen, exposure) {
+	s.screen = m.real.at(seen, exposure)
+	if m.sub.Injected { // the room is in the picture too
+		s.screen = s.face
+	}
+	for k, v := range s.screen {
 		s.veil[k] = v * m.sub.Veil
 	}
 	head := m.sub.Head
@@ -178,7 +182,7 @@ func (m *movie) expose(h *Head, s shine, at time.Duration) {
 	light := 0.0
 	for k := range 3 {
 		skin := h.Skin[k] * m.sub.Skin[k] * (m.room.Ambient + m.room.Gain/usualLight*s.face[k])
-		wall := m.room.Wall * (m.room.Ambient + m.room.Gain/usualLight*m.room.Back*s.face[k])
+		wall := m.room.Wall * (m.room.Ambient + m.room.Gain/usualLight*m.room.Back*s.screen[k])
 		light += (0.4*skin + 0.6*wall) / 3
 	}
 	want := min(4, max(0.25, 0.25/max(light, 1e-6)))

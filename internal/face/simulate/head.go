@@ -12,6 +12,7 @@ package simulate
 import (
 	"errors"
 	"math"
+	"slices"
 
 	"latchkey/internal/face"
 	"latchkey/internal/face/liveness"
@@ -32,7 +33,7 @@ type Head struct {
 	axes          liveness.Axes
 	depth         []float64 // of each corner of the mesh
 	normal        [][3]float64
-	Skin          [3]float64 // mean light of cheeks and forehead
+	Skin          [3]float64 // median light of nose and cheeks
 }
 
 // NewHead takes the head around the landmarks out of a picture. The face must
@@ -42,29 +43,48 @@ func NewHead(p *face.Picture, landmarks *[68]face.Point) (*Head, error) {
 	if !ok {
 		return nil, errors.New("no eyes in the picture")
 	}
-	h := &Head{width: p.W, height: p.H, axes: axes, light: make([]float32, len(p.RGB))}
-	table := toLinear()
-	for i, v := range p.RGB {
-		h.light[i] = table[v]
-	}
-	h.model(landmarks)
-	n := 0.0
-	for _, at := range []liveness.Place{{X: 0, Y: -0.55}, {X: -0.5, Y: 0.55}, {X: 0.5, Y: 0.55}} {
-		for dx := -0.1; dx <= 0.1; dx += 0.05 {
-			for dy := -0.1; dy <= 0.1; dy += 0.05 {
-				x, y := axes.Pixel(liveness.Place{X: at.X + dx, Y: at.Y + dy})
-				c := h.sample(x, y)
-				for k := range c {
-					h.Skin[k] += float64(c[k])
-				}
-				n++
+	h := &Head{}
+	marks := h.cut(p, axes, *landmarks)
+	h.axes, _ = liveness.FaceAxes(&marks)
+	h.model(&marks)
+	var light [3][]float64
+	for x := -0.6; x <= 0.6; x += 0.05 {
+		for y := 0.2; y <= 0.9; y += 0.05 {
+			px, py := h.axes.Pixel(liveness.Place{X: x, Y: y})
+			for k, v := range h.sample(px, py) {
+				light[k] = append(light[k], float64(v))
 			}
 		}
 	}
 	for k := range h.Skin {
-		h.Skin[k] /= n
+		slices.Sort(light[k])
+		h.Skin[k] = light[k][len(light[k])/2]
 	}
 	return h, nil
+}
+
+// cut keeps the part of the picture with the head on it, and gives the landmarks
+// in that part.
+func (h *Head) cut(p *face.Picture, axes liveness.Axes, marks [68]face.Point) [68]face.Point {
+	x0, y0, x1, y1 := p.W, p.H, 0, 0
+	for _, at := range []liveness.Place{{X: -2, Y: -2.1}, {X: 2, Y: -2.1}, {X: -2, Y: 2.5}, {X: 2, Y: 2.5}} {
+		x, y := axes.Pixel(at)
+		x0, y0 = min(x0, max(0, int(x))), min(y0, max(0, int(y)))
+		x1, y1 = max(x1, min(p.W, int(x)+1)), max(y1, min(p.H, int(y)+1))
+	}
+	h.width, h.height = x1-x0, y1-y0
+	h.light = make([]float32, 0, 3*h.width*h.height)
+	table := toLinear()
+	for y := y0; y < y1; y++ {
+		for _, v := range p.RGB[3*(y*p.W+x0) : 3*(y*p.W+x1)] {
+			h.light = append(h.light, table[v])
+		}
+	}
+	for i := range marks {
+		marks[i].X -= float32(x0)
+		marks[i].Y -= float32(y0)
+	}
+	return marks
 }
 
 // anchor is a place of known depth.
@@ -171,4 +191,13 @@ func toLinear() (table [256]float32) {
 		}
 	}
 	return table
+}
+
+// Toned gives the factors that make the skin of the head a wanted one, linear.
+func (h *Head) Toned(light [3]float64) [3]float64 {
+	var f [3]float64
+	for k := range f {
+		f[k] = light[k] / max(h.Skin[k], 0.01)
+	}
+	return f
 }

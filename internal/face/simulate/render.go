@@ -20,13 +20,15 @@ type canvas struct {
 	w, h  int
 	light []float32
 	near  []float32
+	wall  []float32
 }
 
 // shine is the light on the scene at one moment.
 type shine struct {
-	room Room
-	face [3]float64 // of the screen, on the surface
-	veil [3]float64
+	room   Room
+	face   [3]float64 // of the screen, on the face; of another one's in a replay
+	screen [3]float64 // of the screen, on the room
+	veil   [3]float64
 }
 
 // point is a corner of the mesh in the frame.
@@ -36,21 +38,31 @@ type point struct {
 	room, lit, hid float32
 }
 
-// background fills the frame with a wall that is lighter above.
-func (c *canvas) background(s shine) {
-	for y := range c.h {
-		down := float64(y) / float64(c.h)
-		for x := range c.w {
-			across := float64(x) / float64(c.w)
-			v := s.room.Wall * (1.15 - 0.3*down + 0.1*math.Sin(5*across+2*down))
-			if across > 0.86 && down > 0.25 { // a door
+// wall gives the brightness of the background: lighter above, with a door.
+func wall(w, h int) []float32 {
+	out := make([]float32, 0, w*h)
+	for y := range h {
+		down := float64(y) / float64(h)
+		for x := range w {
+			across := float64(x) / float64(w)
+			v := 1.15 - 0.3*down + 0.1*math.Sin(5*across+2*down)
+			if across > 0.86 && down > 0.25 {
 				v *= 0.7
 			}
-			i := 3 * (y*c.w + x)
-			for k := range 3 {
-				c.light[i+k] = float32(v * (s.room.Ambient*s.room.Tint[k] + s.room.Gain/usualLight*s.room.Back*s.face[k]))
-			}
+			out = append(out, float32(v))
 		}
+	}
+	return out
+}
+
+// background fills the frame with the wall.
+func (c *canvas) background(s shine) {
+	var light [3]float32
+	for k := range light {
+		light[k] = float32(s.room.Wall * (s.room.Ambient*s.room.Tint[k] + s.room.Gain/usualLight*s.room.Back*s.screen[k]))
+	}
+	for i, v := range c.wall {
+		c.light[3*i], c.light[3*i+1], c.light[3*i+2] = v*light[0], v*light[1], v*light[2]
 	}
 	for i := range c.near {
 		c.near[i] = -1e9

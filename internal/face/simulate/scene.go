@@ -42,7 +42,8 @@ type Subject struct {
 	Surface
 
 	// Lit is what lights the face. nil: nothing but the room.
-	Lit []face.Step
+	Lit      []face.Step
+	Injected bool // the whole picture is another scan's, its background too
 	// Veil is the screen's light in the mirror of a glossy surface, linear.
 	Veil    float64
 	Pattern Pattern
