@@ -263,13 +263,13 @@ func (s *Service) saveScan(ctx context.Context, tx *store.Tx, scan *store.FaceSc
 // problem.FaceScanOver, FaceTiming, SessionState where it is another step's
 // turn, RequestMalformed.
 func (s *Service) FaceStep(ctx context.Context, who Credentials, r api.FaceStepDone) (out api.FaceStep, err error) {
-	if len(r.Digest) != sha256.Size {
-		return out, malformed("digest")
-	}
 	err = s.update(ctx, func(tx *store.Tx) error {
 		x, err := s.facing(ctx, tx, who)
 		if err != nil {
 			return err
+		}
+		if len(r.Digest) != sha256.Size {
+			return malformed("digest")
 		}
 		scan, secret, err := s.scan(ctx, tx, x, r.Scan)
 		if err != nil {

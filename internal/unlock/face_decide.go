@@ -230,10 +230,22 @@ func (s *Service) decide(ctx context.Context, t *try) (d face.Decision, err erro
 
 // loadProfile opens the holder's photo, with a template of the checker's model.
 func (s *Service) loadProfile(ctx context.Context, t *try) error {
-	err := s.DB.View(ctx, func(tx *store.Tx) (err error) {
+	open := func(tx *store.Tx) (err error) {
 		t.photo, err = s.Directory.Photo(ctx, tx, t.session.HolderID)
 		return err
-	})
+	}
+	err := s.DB.View(ctx, open)
+	if errors.Is(err, directory.ErrTampered) { // once more where it can be put in the trail
+		err = s.DB.Update(ctx, func(tx *store.Tx) error {
+			if err := open(tx); !errors.Is(err, directory.ErrTampered) {
+				return err
+			}
+			return nil
+		})
+		if err == nil && t.photo.Picture == nil {
+			return nil
+		}
+	}
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
@@ -367,10 +379,10 @@ func (s *Service) undecided(ctx context.Context, tx *store.Tx, x store.Session, 
 func (s *Service) told(t try, d face.Decision, came tried, theirs bool) map[string]string {
 	out := map[string]string{"scan": t.scan, "checker": s.conf.Face.Provider, "model": s.Face.Model(), "decision": "verified"}
 	switch {
+	case t.profile == nil && !d.Reason.Mendable():
+		out["decision"] = "no photo"
 	case d.Reason != face.Verified:
 		out["decision"] = string(d.Reason)
-	case t.profile == nil:
-		out["decision"] = "no photo"
 	case !theirs:
 		out["decision"] = "other number"
 	case came == triedNothing:
