@@ -18,6 +18,7 @@ type fakeEngine struct {
 	status  Status
 	changed chan struct{}
 	calls   []string
+	asked   []api.Method // how codes were asked for
 
 	now     func() time.Time
 	service api.Service
@@ -107,14 +108,20 @@ func (f *fakeEngine) Start(_ context.Context, purpose api.Purpose, reader string
 	return nil
 }
 
-func (f *fakeEngine) SendCode(_ context.Context, _ api.Method, address string) error {
+func (f *fakeEngine) SendCode(_ context.Context, m api.Method, address string) error {
 	if err := f.called("send"); err != nil {
 		return err
 	}
-	if !strings.Contains(address, "@") {
+	switch {
+	case m == api.MethodSMS && !strings.HasPrefix(address, "0"):
+		return problem.New(problem.MobileMalformed)
+	case m == api.MethodEmail && !strings.Contains(address, "@"):
 		return problem.New(problem.AddressMalformed)
 	}
-	f.set(func(v *View) { v.Step, v.Address, v.SendsLeft, v.ResendAt = StepCode, address, 4, f.now() })
+	f.mu.Lock()
+	f.asked = append(f.asked, m)
+	f.mu.Unlock()
+	f.set(func(v *View) { v.Step, v.Method, v.Address, v.SendsLeft, v.ResendAt = StepCode, m, address, 4, f.now() })
 	return nil
 }
 

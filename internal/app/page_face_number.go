@@ -77,29 +77,18 @@ const (
 // is left is for the service to understand.
 func numberProblem(typed string) *problem.Problem {
 	if typed == "" {
-		return aboutNumber(problem.New(problem.AddressMissing))
+		return problem.New(problem.MobileMissing)
 	}
 	digits := 0
 	for _, c := range typed {
 		if c >= '0' && c <= '9' {
 			digits++
 		} else if !strings.ContainsRune(" +-.()/\u00a0\u2011\u2013", c) {
-			return aboutNumber(problem.New(problem.AddressMalformed))
+			return problem.New(problem.MobileMalformed)
 		}
 	}
 	if digits < fewestDigits || digits > mostDigits {
-		return aboutNumber(problem.New(problem.AddressMalformed))
+		return problem.New(problem.MobileMalformed)
 	}
 	return nil
-}
-
-// aboutNumber gives a problem with an address the words for a number.
-func aboutNumber(p *problem.Problem) *problem.Problem {
-	switch p.Code {
-	case problem.AddressMissing:
-		p.Detail = "Enter your mobile phone number"
-	case problem.AddressMalformed:
-		p.Detail = "Enter a mobile phone number in the right form, like 07700 900123 or +44 7700 900123"
-	}
-	return p
 }

@@ -88,8 +88,8 @@ func (s *server) answerProblem(w http.ResponseWriter, err error) {
 	p := problem.From(err)
 	v := s.view()
 	switch {
-	case p.Code == problem.AddressMissing || p.Code == problem.AddressMalformed:
-		n := note{problems: []fieldProblem{{Field: "mobile", Problem: aboutNumber(p)}}}
+	case p.Code == problem.MobileMissing || p.Code == problem.MobileMalformed:
+		n := note{problems: []fieldProblem{{Field: "mobile", Problem: p}}}
 		s.answer(w, scanAnswer{Go: "/face?" + noteParameter + "=" + s.memory.keep(n)})
 	case v.Step == StepFace && v.Face.State == journey.FaceFailed:
 		s.answer(w, scanAnswer{Go: "/face/failed"})

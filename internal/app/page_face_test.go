@@ -193,7 +193,7 @@ func TestCameraPolicy(t *testing.T) {
 
 // TestFaceProblems: what goes wrong with a scan leads to the page that says so.
 func TestFaceProblems(t *testing.T) {
-	number := problem.New(problem.AddressMalformed)
+	number := problem.New(problem.MobileMalformed)
 	for name, test := range map[string]struct {
 		call  string
 		err   *problem.Problem

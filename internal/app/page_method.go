@@ -42,7 +42,7 @@ func (s *server) method(w http.ResponseWriter, r *http.Request) {
 		if m.Method != chosen {
 			continue
 		}
-		if page := methodPages()[chosen]; m.Available && page != "" {
+		if page := methodPath(chosen); m.Available && page != "" {
 			http.Redirect(w, r, page, http.StatusSeeOther)
 			return
 		}
@@ -51,9 +51,18 @@ func (s *server) method(w http.ResponseWriter, r *http.Request) {
 	s.leadTo(w, r, "/method", note{problems: []fieldProblem{{Field: "method", Problem: problem.New(wrong)}}})
 }
 
-// methodPages are the first page of each method.
-func methodPages() map[api.Method]string {
-	return map[api.Method]string{api.MethodEmail: "/email", api.MethodFace: "/face"}
+// methodPath is the first page of a way to prove who you are; "" where there is
+// none.
+func methodPath(m api.Method) string {
+	switch m {
+	case api.MethodEmail:
+		return "/email"
+	case api.MethodSMS:
+		return "/mobile"
+	case api.MethodFace:
+		return "/face"
+	}
+	return ""
 }
 
 // methods are the ways to prove who you are. One that cannot be used is shown

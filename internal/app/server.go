@@ -74,6 +74,8 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("POST /method", s.method)
 	mux.HandleFunc("GET /email", s.emailPage)
 	mux.HandleFunc("POST /email", s.email)
+	mux.HandleFunc("GET /mobile", s.mobilePage)
+	mux.HandleFunc("POST /mobile", s.mobile)
 	mux.HandleFunc("GET /code", s.codePage)
 	mux.HandleFunc("POST /code", s.code)
 	mux.HandleFunc("POST /code/resend", s.resend)

@@ -68,7 +68,7 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger, suffix string
 	}
 	b := &Base{DB: db, Keys: keys}
 	if err = db.Update(ctx, func(tx *store.Tx) error { return keys.Check(ctx, tx) }); err == nil {
-		b.Directory, err = directory.New(keys, directory.Options{EmailDomains: c.EmailDomains, CountryCode: c.CountryCode, Log: log})
+		b.Directory, err = directory.New(keys, directory.Options{EmailDomains: c.EmailDomains, Region: c.Region, Log: log})
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -82,19 +82,16 @@ type unlocking struct {
 	queue    *deliver.Queue
 }
 
-func (b *Base) unlocking(c *config.Config, log *slog.Logger) (unlocking, error) {
+func (b *Base) unlocking(ctx context.Context, c *config.Config, log *slog.Logger) (unlocking, error) {
 	signing, err := seal.LoadSigningKey(c.SigningKeyPath())
 	if err != nil {
 		return unlocking{}, err
 	}
-	contact := api.Contact{Name: c.ContactName, Phone: c.ContactPhone, Email: c.ContactEmail, Hours: c.ContactHours}
-	mailer, err := deliver.NewMailer(deliver.MailerOptions{Host: c.SMTPHost, Port: c.SMTPPort, Security: c.SMTPSecurity,
-		Username: c.SMTPUsername, Password: c.SMTPPassword, CAFile: c.SMTPCAFile, Hello: c.SMTPHello, From: c.MailFrom,
-		ReplyTo: c.MailReplyTo, Dir: c.MailDir, Organisation: c.Organisation, Contact: contact})
+	out, err := senders(ctx, c)
 	if err != nil {
 		return unlocking{}, err
 	}
-	queue, err := deliver.NewQueue(b.DB, mailer, log)
+	queue, err := deliver.NewQueue(b.DB, out, log)
 	if err != nil {
 		return unlocking{}, err
 	}
@@ -104,7 +101,7 @@ func (b *Base) unlocking(c *config.Config, log *slog.Logger) (unlocking, error) 
 	}
 	sessions := unlock.New(unlock.Parts{DB: b.DB, Directory: b.Directory, Escrow: escrow.New(b.Keys, signing, c.Name),
 		Keys: b.Keys, Sender: queue, SigningKey: signing.Public().(ed25519.PublicKey), Log: log},
-		unlock.Config{Name: c.Name, Organisation: c.Organisation, Contact: contact, Methods: methods(c),
+		unlock.Config{Name: c.Name, Organisation: c.Organisation, Contact: contact(c), Methods: methods(c),
 			PasscodeRules:  api.PasscodeRules{MinLength: c.PasscodeMin, MaxLength: c.PasscodeMax, DigitsOnly: c.PasscodeDigitsOnly},
 			MinApplication: c.MinApplication, UpdateURL: c.UpdateURL, AllowUnproven: c.AllowUnproven, Roots: roots,
 			Limits: unlock.Limits{Session: c.SessionTime, WrongCodes: c.WrongCodes, SendsPerCard: c.SendsPerCard,
@@ -114,16 +111,21 @@ func (b *Base) unlocking(c *config.Config, log *slog.Logger) (unlocking, error) 
 	return unlocking{sessions, queue}, nil
 }
 
-// methods are the organisation's ways to prove who you are. Text messages and
-// faces are listed with their notice: they cannot be used yet.
+// methods are the organisation's ways to prove who you are. Faces are listed
+// with their notice: they cannot be used yet.
 func methods(c *config.Config) []api.MethodStatus {
 	email := api.MethodStatus{Method: api.MethodEmail, Available: c.EmailEnabled, Notice: c.EmailNotice}
 	if c.SMTPHost == "" && c.MailDir == "" {
 		email.Available, email.Notice = false, "Security codes by email are not set up yet."
 	}
-	return []api.MethodStatus{email,
-		{Method: api.MethodSMS, Notice: c.SMSNotice},
-		{Method: api.MethodFace, Notice: c.FaceNotice}}
+	sms := api.MethodStatus{Method: api.MethodSMS, Available: c.SMSEnabled, Notice: c.SMSNotice}
+	if !textsSetUp(c) {
+		sms.Available = false
+		if sms.Notice == "" {
+			sms.Notice = "Security codes by text message are not set up yet."
+		}
+	}
+	return []api.MethodStatus{email, sms, {Method: api.MethodFace, Notice: c.FaceNotice}}
 }
 
 func pool(path string) (*x509.CertPool, error) {

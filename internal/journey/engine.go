@@ -199,8 +199,8 @@ func (e *Engine) SendCode(ctx context.Context, method api.Method, address string
 	}
 	e.dropScan(s)
 	e.set(func(v *View) {
-		v.Method, v.Face = method, Face{}
-		v.Step, v.Address, v.SendsLeft, v.Ends = StepCode, address, sent.SendsLeft, e.ends(sent.SecondsLeft)
+		v.Step, v.Method, v.Address, v.Face = StepCode, method, address, Face{}
+		v.SendsLeft, v.Ends = sent.SendsLeft, e.ends(sent.SecondsLeft)
 		v.ResendAt = e.o.Now().Add(time.Duration(sent.ResendAfterSeconds) * time.Second)
 	})
 	return nil

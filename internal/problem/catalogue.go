@@ -60,6 +60,8 @@ const (
 	MethodUnavailable Code = "LK-3008"
 	DayLimit          Code = "LK-3009"
 	MethodMissing     Code = "LK-3010"
+	MobileMissing     Code = "LK-3021"
+	MobileMalformed   Code = "LK-3022"
 )
 
 // Codes of face verification. Those before FaceNotVerified can be mended.
@@ -108,6 +110,7 @@ const (
 	ReleaseMismatch  Code = "LK-4109"
 	ReportMismatch   Code = "LK-4110"
 	HolderFailures   Code = "LK-4111"
+	ReceiptForged    Code = "LK-4150"
 	RequestMalformed Code = "LK-4200"
 	RequestTooLarge  Code = "LK-4201"
 	NoSuchPage       Code = "LK-4202"

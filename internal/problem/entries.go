@@ -65,6 +65,8 @@ func person() []Entry {
 		{MethodUnavailable, http.StatusConflict, "This way to prove who you are is not available", "Your organisation does not offer it at the moment.", "Choose another way, or contact your Registration Authority."},
 		{DayLimit, http.StatusTooManyRequests, "Too many wrong security codes today", "The code for this card was wrong too many times today.", "Try again tomorrow, or contact your Registration Authority."},
 		{MethodMissing, 0, "Choose how to prove who you are", "Nothing was chosen.", "Choose one of the ways on the page."},
+		{MobileMissing, http.StatusUnprocessableEntity, "Enter your mobile phone number", "The mobile phone number is empty.", "Enter the number that your Registration Authority has for you."},
+		{MobileMalformed, http.StatusUnprocessableEntity, "Enter a mobile phone number in the right form", "That is not the number of a mobile phone.", "Enter it like 07700 900123. For a number of another country begin with + and its country code."},
 	}
 }
 
@@ -90,6 +92,7 @@ func standing() []Entry {
 		{ReleaseMismatch, http.StatusConflict, "The request does not match this attempt", "The card or the step is not the one of this attempt.", "Put the smartcard you started with in the reader, or start again."},
 		{ReportMismatch, http.StatusConflict, "The report does not match this attempt", "The step was never released.", "Nothing needs doing. If your smartcard is still locked, start again."},
 		{HolderFailures, http.StatusForbidden, "Self-service is on hold for you", "There have been too many failed attempts in a row.", "Contact your Registration Authority."},
+		{ReceiptForged, http.StatusForbidden, "The receipt is not the provider's", "A receipt of a text message did not come from a provider that is set up here.", "For operators: check the provider's secret and callback address on both sides."},
 		{RequestMalformed, http.StatusBadRequest, "The request could not be understood", "Something in the request is missing or malformed.", "Start again. If it happens again, give your IT help desk the code of this page."},
 		{RequestTooLarge, http.StatusRequestEntityTooLarge, "The request is too large", "More was sent than is ever needed.", "Check what you typed and try again."},
 		{NoSuchPage, http.StatusNotFound, "There is no such page", "The address does not exist.", "Go back to the start."},

@@ -90,6 +90,11 @@ func (h *heart) Report(_ context.Context, who unlock.Credentials, r api.Report) 
 	return api.Reported{NextStep: 2}, h.called("report", who, r)
 }
 
+func (h *heart) Receive(_ context.Context, provider string, r *http.Request) error {
+	_, err := io.Copy(io.Discard, r.Body)
+	return errors.Join(err, h.called("receipts of "+provider, unlock.Credentials{}, nil))
+}
+
 // edge is the HTTP edge around a heart.
 type edge struct {
 	*heart
@@ -100,6 +105,7 @@ type edge struct {
 func newEdge() *edge {
 	e := &edge{heart: &heart{}}
 	e.Server = service.New(e.heart, slog.New(slog.NewTextHandler(&e.log, nil)))
+	e.TakeReceipts(e.heart)
 	return e
 }
 
@@ -167,10 +173,14 @@ var routes = []struct {
 	{"POST", "/v1/sessions/s1/face/frames", `{"scan":"f1","frames":[]}`, "frames", 200},
 	{"POST", "/v1/sessions/s1/release", `{"step":1}`, "release", 200},
 	{"POST", "/v1/sessions/s1/report", `{"step":1,"outcome":"failed","holds":"unknown"}`, "report", 200},
+	{"POST", "/v1/receipts/webhook", "", "receipts of webhook", 204},
 }
 
 // ofASession says whether a call is about one session.
 func ofASession(path string) bool { return strings.Contains(path, "/s1") }
+
+// isReceipt says whether the body of a call is a provider's own.
+func isReceipt(path string) bool { return strings.Contains(path, "/receipts/") }
 
 func TestRoutes(t *testing.T) {
 	for _, r := range routes {
@@ -249,7 +259,7 @@ func TestBadBodies(t *testing.T) {
 			nil, problem.RequestMalformed},
 	}
 	for _, r := range routes {
-		if r.method != "POST" {
+		if r.method != "POST" || isReceipt(r.path) {
 			continue
 		}
 		for name, b := range bad {
@@ -466,4 +476,20 @@ func TestEveryCallEnds(t *testing.T) {
 			t.Errorf("a client that left looks like a fault: %s %s", &log, figures.Body)
 		}
 	})
+}
+
+// TestReceiptsThatAreNotTaken: no provider is set up, or it is not theirs. The
+// body is bounded as any other.
+func TestReceiptsThatAreNotTaken(t *testing.T) {
+	bare := &edge{heart: &heart{}}
+	bare.Server = service.New(bare.heart, slog.New(slog.NewTextHandler(&bare.log, nil)))
+	wantProblem(t, bare.ask("POST", "/v1/receipts/webhook", "{}", nil), problem.ReceiptForged)
+	e := newEdge()
+	e.err = problem.New(problem.ReceiptForged)
+	wantProblem(t, e.ask("POST", "/v1/receipts/webhook", "{}", nil), problem.ReceiptForged)
+	e = newEdge()
+	if w := e.ask("POST", "/v1/receipts/webhook", strings.Repeat("a", api.MaxBody+1), nil); w.Code < 400 {
+		t.Errorf("a body that is too large: %d", w.Code)
+	}
+	wantProblem(t, e.ask("GET", "/v1/receipts/webhook", "", nil), problem.NoSuchPage)
 }

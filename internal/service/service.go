@@ -49,6 +49,7 @@ const patience = 20 * time.Second
 // Server answers for the service.
 type Server struct {
 	sessions Sessions
+	receipts Receipts // nil: none are taken
 	log      *slog.Logger
 	registry *prometheus.Registry
 	seconds  *prometheus.HistogramVec
@@ -116,6 +117,7 @@ func (v *Server) routes() []route {
 		{"POST", api.PathFaceFrames, v.frames},
 		{"POST", api.PathRelease, post(http.StatusOK, v.sessions.Release)},
 		{"POST", api.PathReport, post(http.StatusOK, v.sessions.Report)},
+		{"POST", api.PathReceipts, v.receipt},
 	}
 }
 

@@ -20,6 +20,7 @@ func conformance(t *testing.T, b backend) {
 		"faces":     testFaceScans,
 		"releases":  testReleases,
 		"limits":    testLimits,
+		"messages":  testMessages,
 		"audit":     testAudit,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -27,8 +27,12 @@ import (
 	"latchkey/internal/unlock"
 )
 
-// Email is the address of the holder of every card that is enrolled.
-const Email = "sam.taylor@example.org"
+// Email and Mobile are how the holder of every card that is enrolled is
+// reached.
+const (
+	Email  = "sam.taylor@example.org"
+	Mobile = "07700 900123"
+)
 
 // Installation is a service.
 type Installation struct {
@@ -85,7 +89,7 @@ func New(t testing.TB, o Options) *Installation {
 	check(t, err)
 	signing, err := seal.CreateSigningKey(filepath.Join(folder, "service.key"))
 	check(t, err)
-	x.Dir, err = directory.New(x.Keys, directory.Options{})
+	x.Dir, err = directory.New(x.Keys, directory.Options{Region: "GB"})
 	check(t, err)
 	config := unlock.Config{Name: "test", Organisation: "St Example's", AllowUnproven: true,
 		Contact: api.Contact{Name: "Registration Authority"},
@@ -190,7 +194,7 @@ func (x *Installation) enrolFor(t testing.TB, s emulator.State, email string) {
 	t.Helper()
 	x.holders++
 	staff := fmt.Sprint(1000 + x.holders)
-	x.Import(t, "staff_number,name,email\n"+staff+",Sam Taylor,"+email+"\n", "")
+	x.Import(t, "staff_number,name,email,mobile\n"+staff+",Sam Taylor,"+email+","+Mobile+"\n", "")
 	cards, err := s.ExportCSV(staff, true)
 	check(t, err)
 	x.Import(t, "", cards)
