@@ -35,7 +35,7 @@ type Finding struct {
 	Code   problem.Code `json:"code,omitempty"` // "" where nothing is wrong
 	// InPage says that the page can test this, and only the page: a program of
 	// a terminal has no camera.
-	InPage bool `json:"-"`
+	InPage bool `json:"in_page,omitempty"`
 }
 
 // Level is how good or bad a finding is.

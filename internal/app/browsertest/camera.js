@@ -39,20 +39,28 @@ function (options, picture) {
       const wanted = dialog?.open && arrow && !arrow.hidden ? (arrow.classList.contains("lk-scan__arrow--right") ? -1 : 1) : 0;
       turned += Math.max(-0.08, Math.min(0.08, wanted - turned));
       context.drawImage(image, 0, 0, width, height);
-      if (turned && state.options.turn) turn(context, image, face, turned * state.options.turn);
 
-      // The face reflects the screen; what is behind it hardly does.
+      // The face reflects the screen as much as it reflects any light, most of
+      // it where it looks at the screen; what is behind it hardly does.
       const pixels = context.getImageData(0, 0, width, height);
       const { data } = pixels;
+      const still = turned && state.options.turn && depth ? data.slice() : undefined;
       for (let y = 0, i = 0; y < height; y++) {
         for (let x = 0; x < width; x++, i += 4) {
-          const dx = (x / width - face.x - face.w / 2) / (face.w * 0.6);
-          const dy = (y / height - face.y - face.h / 2) / (face.h * 0.65);
-          const share = Math.max(0.04, 1 - dx * dx - dy * dy) * state.options.gain;
+          const dx = (x / width - face.x - face.w / 2) / (face.w * 0.75);
+          const dy = (y / height - face.y - face.h / 2) / (face.h * 0.8);
+          const share = Math.max(0.03, 1 - dx * dx - dy * dy) * state.options.gain * 2.5;
           const noise = (Math.random() + Math.random() - 1) * 1.7 * state.options.noise;
+          let from = i;
+          if (still) {
+            // A turn moves what is before the eyes more than what is behind.
+            const move = (at) => turned * state.options.turn * depth[y * width + Math.max(0, Math.min(width - 1, Math.round(at)))] * width;
+            const source = Math.max(0, Math.min(width - 1, Math.round(x - move(x - move(x)))));
+            from = 4 * (y * width + source);
+          }
           for (let c = 0; c < 3; c++) {
-            const own = linear[data[i + c]];
-            data[i + c] = screen(own * (1 - state.options.gain) + lit[c] * share * (0.35 + own)) + noise;
+            const own = linear[(still ?? data)[from + c]];
+            data[i + c] = screen(own * (1 - state.options.gain + lit[c] * share)) + noise;
           }
         }
       }
@@ -61,21 +69,21 @@ function (options, picture) {
     return stream;
   };
 
-  // turn moves the middle of the face sideways more than its edges, as a head
-  // does that turns.
-  function turn(context, image, face, amount) {
-    const left = (face.x - face.w * 0.15) * width;
-    const wide = face.w * 1.3 * width;
-    const top = (face.y - face.h * 0.35) * height;
-    const high = face.h * 1.5 * height;
-    const [sx, sy] = [image.naturalWidth / width, image.naturalHeight / height];
-    const strip = 2;
-    for (let x = 0; x < wide; x += strip) {
-      // Where this strip comes from: the inverse of the move, once improved.
-      const move = (at) => Math.sin((Math.PI * Math.max(0, Math.min(wide, at))) / wide) ** 2 * amount * face.w * width;
-      const from = x - move(x - move(x));
-      context.drawImage(image, (left + from) * sx, top * sy, strip * sx, high * sy, left + x, top, strip, high);
+  // The depth of each pixel, from the grid.
+  const depth = options.depth?.length ? spread(options.depth, options.columns, options.depth.length / options.columns) : undefined;
+  function spread(grid, columns, rows) {
+    const out = new Float32Array(width * height);
+    for (let y = 0; y < height; y++) {
+      const gy = Math.min(rows - 1.001, (y / height) * (rows - 1));
+      for (let x = 0; x < width; x++) {
+        const gx = Math.min(columns - 1.001, (x / width) * (columns - 1));
+        const [c, r] = [Math.floor(gx), Math.floor(gy)];
+        const [fx, fy] = [gx - c, gy - r];
+        const at = (row, column) => grid[row * columns + column];
+        out[y * width + x] = (at(r, c) * (1 - fx) + at(r, c + 1) * fx) * (1 - fy) + (at(r + 1, c) * (1 - fx) + at(r + 1, c + 1) * fx) * fy;
+      }
     }
+    return out;
   }
 
   // sRGB (IEC 61966-2-1).
