@@ -39,10 +39,11 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(add
 		return err
 	}
 	defer func() { err = errors.Join(err, base.DB.Close()) }()
-	parts, err := base.unlocking(c, log)
+	parts, err := base.unlocking(ctx, c, log)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, parts.faces.Close()) }()
 	certificates, err := loadCertificates(c.TLSCert, c.TLSKey, log)
 	if err != nil {
 		return err

@@ -51,7 +51,7 @@ const (
 
 // Codes of face verification. Those before FaceNotVerified can be mended.
 const (
-	FaceNone        Code = "LK-3101"
+	FaceNotSeen     Code = "LK-3101"
 	FaceSeveral     Code = "LK-3102"
 	FaceFar         Code = "LK-3103"
 	FaceClose       Code = "LK-3104"
@@ -145,10 +145,10 @@ const (
 
 // Codes of profile photos.
 const (
-	PhotoRefused   Code = "LK-7101"
-	PhotosRefused  Code = "LK-7102"
-	PhotoMissing   Code = "LK-7103"
-	PhotoDifferent Code = "LK-7104"
+	PhotoRefused   Code = "LK-7201"
+	PhotosRefused  Code = "LK-7202"
+	PhotoMissing   Code = "LK-7203"
+	PhotoDifferent Code = "LK-7204"
 )
 
 // Codes of the pages on loopback.

@@ -5,7 +5,7 @@ import "net/http"
 func faces() []Entry {
 	const unclear, no = http.StatusUnprocessableEntity, http.StatusForbidden
 	return []Entry{
-		{FaceNone, unclear, "We could not see your face", "The camera did not see a face the whole time.", "Sit in front of the camera, take away what covers your face, and try again."},
+		{FaceNotSeen, unclear, "We could not see your face", "The camera did not see a face the whole time.", "Sit in front of the camera, take away what covers your face, and try again."},
 		{FaceSeveral, unclear, "There was more than one face", "The camera saw somebody beside you or behind you.", "Make sure that only you are in the picture, then try again."},
 		{FaceFar, unclear, "Move closer to the camera", "Your face was too small in the picture.", "Move closer until your face fills the oval, then try again."},
 		{FaceClose, unclear, "Move away from the camera a little", "Your face was too large for the picture.", "Move back until your face fits the oval, then try again."},

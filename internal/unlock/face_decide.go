@@ -402,7 +402,7 @@ func (s *Service) told(t try, d face.Decision, came tried, theirs bool) map[stri
 func faceCode(r face.Reason, came tried) problem.Code {
 	switch r {
 	case face.NoFace:
-		return problem.FaceNone
+		return problem.FaceNotSeen
 	case face.ManyFaces:
 		return problem.FaceSeveral
 	case face.TooFar:

@@ -382,7 +382,7 @@ func TestStartFaceRefusals(t *testing.T) {
 // TestFaceReasons: each reason that can be mended has its own code and does not
 // count; a session has only so many scans all the same.
 func TestFaceReasons(t *testing.T) {
-	want := map[face.Reason]problem.Code{face.NoFace: problem.FaceNone, face.ManyFaces: problem.FaceSeveral,
+	want := map[face.Reason]problem.Code{face.NoFace: problem.FaceNotSeen, face.ManyFaces: problem.FaceSeveral,
 		face.TooFar: problem.FaceFar, face.TooClose: problem.FaceClose, face.OffCentre: problem.FaceOffCentre,
 		face.TooDark: problem.FaceDark, face.TooBright: problem.FaceBright, face.Blurred: problem.FaceBlurred,
 		face.Glare: problem.FaceGlare, face.LightWeak: problem.FaceLightWeak, face.NoTurn: problem.FaceNoTurn,

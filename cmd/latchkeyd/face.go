@@ -1,0 +1,5 @@
+package main
+
+type faceCommand struct {
+	photoCommands `embed:""`
+}
