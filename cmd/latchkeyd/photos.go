@@ -31,15 +31,15 @@ func (s shared) photographing(ctx context.Context) (*daemon.Base, face.Checker, 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	checker, letGo, err := daemon.Faces(ctx, c)
+	faces, err := daemon.OpenFaces(ctx, c)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	base, err := s.open(ctx, "-photos")
 	if err != nil {
-		return nil, nil, nil, errors.Join(err, letGo())
+		return nil, nil, nil, errors.Join(err, faces.Close())
 	}
-	return base, checker, func() error { return errors.Join(base.DB.Close(), letGo()) }, nil
+	return base, faces, func() error { return errors.Join(base.DB.Close(), faces.Close()) }, nil
 }
 
 type enrolCommand struct {
@@ -149,20 +149,20 @@ func (photoStatus) Run(ctx context.Context, s shared) (err error) {
 
 // tellModel says what the configured checker would have recomputed.
 func tellModel(ctx context.Context, out io.Writer, c *config.Config, status directory.PhotoStatus) error {
-	checker, letGo, err := daemon.Faces(ctx, c)
-	if problem.CodeOf(err) == problem.FaceUnset {
+	faces, err := daemon.OpenFaces(ctx, c)
+	if problem.CodeOf(err) == problem.FaceUnavailable {
 		_, err = fmt.Fprintln(out, "Face verification is not available here.")
 		return err
 	}
 	if err != nil {
 		return err
 	}
-	if model := checker.Model(); model != "" {
+	if model := faces.Model(); model != "" {
 		_, err = fmt.Fprintf(out, "The model is %s: %d to recompute.\n", model, status.Other(model))
 	} else {
 		_, err = fmt.Fprintln(out, "The provider compares photos itself: no templates are needed.")
 	}
-	return errors.Join(err, letGo())
+	return errors.Join(err, faces.Close())
 }
 
 type recomputeCommand struct{}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,67 +23,77 @@ const (
 	notHere    = "Face verification is not available at the moment."
 )
 
-// faces is who looks at faces, and how to let go of them.
-type faces struct {
+// oneInTenThousand is the rate of false matches that the models' own threshold
+// is taken at (NIST SP 800-63B-4 section 3.2.3).
+const oneInTenThousand = 0.0001
+
+// Faces is who looks at faces. The zero value looks at none.
+type Faces struct {
 	face.Checker
-	close func() error
+	Thresholds map[string]float64 // by name, for the audit trail
+	close      func() error
 }
 
 // Close ends what the checker holds.
-func (f faces) Close() error {
+func (f Faces) Close() error {
 	if f.close == nil {
 		return nil
 	}
 	return f.close()
 }
 
-// Faces makes the checker of the configuration, whether or not face
-// verification is offered. Errors: problem.FaceUnset where this build or machine
-// has none, problem.ConfigInvalid.
-func Faces(ctx context.Context, c *config.Config) (face.Checker, func() error, error) {
+// OpenFaces makes the checker of the configuration, whether or not face
+// verification is offered. Errors: problem.FaceUnavailable where this build or
+// machine has none, FaceModels, ConfigInvalid.
+func OpenFaces(ctx context.Context, c *config.Config) (Faces, error) {
 	if c.FaceProvider == config.FaceAWS {
+		confidence, similarity := float64(c.FaceAWSConfidence), float64(c.FaceAWSSimilarity)
 		aws, err := rekognition.New(ctx, rekognition.Options{Region: c.FaceAWSRegion, Endpoint: c.FaceAWSEndpoint, Page: c.FacePage,
-			Confidence: float64(c.FaceAWSConfidence), Similarity: float64(c.FaceAWSSimilarity)})
+			Confidence: confidence, Similarity: similarity})
 		if err != nil {
-			return nil, nil, problem.Wrap(problem.ConfigInvalid, fmt.Errorf("face verification with AWS: %w", err))
+			return Faces{}, problem.Wrap(problem.ConfigInvalid, fmt.Errorf("face verification with AWS: %w", err))
 		}
-		return aws, func() error { return nil }, nil
+		return Faces{Checker: aws, Thresholds: map[string]float64{"confidence": confidence, "similarity": similarity}}, nil
 	}
 	e, err := engine.Open(engine.Options{Folder: c.FaceModels, Runtime: c.FaceRuntime})
-	if errors.Is(err, face.ErrUnavailable) {
-		return nil, nil, problem.Wrap(problem.FaceUnset, err)
-	}
-	if err != nil {
-		return nil, nil, problem.Wrap(problem.ConfigInvalid, fmt.Errorf("face verification: %w", err))
+	var wrong *engine.ModelError
+	switch {
+	case errors.Is(err, face.ErrUnavailable):
+		return Faces{}, problem.Wrap(problem.FaceUnavailable, err)
+	case errors.As(err, &wrong):
+		return Faces{}, problem.Wrap(problem.FaceModels, err)
+	case err != nil:
+		return Faces{}, err
 	}
 	o := scan.DefaultOptions()
-	o.Similarity = c.FaceThreshold
-	return scan.New(e, o), e.Close, nil
+	if o.Similarity = c.FaceThreshold; o.Similarity == 0 {
+		own, _ := e.Manifest().Threshold(oneInTenThousand)
+		o.Similarity = float64(own.Similarity)
+	}
+	return Faces{Checker: scan.New(e, o), Thresholds: map[string]float64{"similarity": o.Similarity}, close: e.Close}, nil
 }
 
 // faces makes the checker of the service. One that this build or machine has
 // not is reported, and the service starts without.
-func (b *Base) faces(ctx context.Context, c *config.Config, log *slog.Logger) (faces, api.MethodStatus, error) {
+func (b *Base) faces(ctx context.Context, c *config.Config, log *slog.Logger) (Faces, api.MethodStatus, error) {
 	status := api.MethodStatus{Method: api.MethodFace, Notice: c.FaceNotice}
 	if !c.FaceEnabled {
-		if status.Notice == "" {
-			status.Notice = notOffered
-		}
-		return faces{}, status, nil
+		status.Notice = cmp.Or(status.Notice, notOffered)
+		return Faces{}, status, nil
 	}
-	checker, closing, err := Faces(ctx, c)
-	if problem.CodeOf(err) == problem.FaceUnset {
-		log.WarnContext(ctx, "face verification is not available: the service starts without", "code", problem.FaceUnset, "err", err)
+	f, err := OpenFaces(ctx, c)
+	if problem.CodeOf(err) == problem.FaceUnavailable {
+		log.WarnContext(ctx, "face verification is not available: the service starts without", "code", problem.FaceUnavailable, "err", err)
 		status.Notice = notHere
-		return faces{}, status, nil
+		return Faces{}, status, nil
 	}
 	if err != nil {
-		return faces{}, status, err
+		return Faces{}, status, err
 	}
-	log.InfoContext(ctx, "face verification is ready", "provider", c.FaceProvider, "model", checker.Model())
-	b.countPhotos(ctx, checker, log)
+	log.InfoContext(ctx, "face verification is ready", "provider", c.FaceProvider, "model", f.Model())
+	b.countPhotos(ctx, f, log)
 	status.Available = true
-	return faces{checker, closing}, status, nil
+	return f, status, nil
 }
 
 // countPhotos logs how many templates another model has made.
@@ -99,12 +110,8 @@ func (b *Base) countPhotos(ctx context.Context, checker face.Checker, log *slog.
 }
 
 // faceConfig is the policy of face verification.
-func faceConfig(c *config.Config) unlock.FaceConfig {
-	out := unlock.FaceConfig{Provider: c.FaceProvider, Thresholds: map[string]float64{"similarity": c.FaceThreshold},
-		AllowUnproven: !c.FaceNeedsProvenCard, Limits: unlock.FaceLimits{Failures: c.FaceFailures, MaxFailures: c.FaceMaxFailures,
+func faceConfig(c *config.Config, f Faces) unlock.FaceConfig {
+	return unlock.FaceConfig{Provider: c.FaceProvider, Thresholds: f.Thresholds, AllowUnproven: !c.FaceNeedsProvenCard,
+		Limits: unlock.FaceLimits{Failures: c.FaceFailures, MaxFailures: c.FaceMaxFailures,
 			PerSession: c.FaceScansPerSession, PerCard: c.FaceScansPerCard}}
-	if c.FaceProvider == config.FaceAWS {
-		out.Thresholds = map[string]float64{"confidence": float64(c.FaceAWSConfidence), "similarity": float64(c.FaceAWSSimilarity)}
-	}
-	return out
 }

@@ -80,7 +80,7 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger, suffix string
 type unlocking struct {
 	sessions *unlock.Service
 	queue    *deliver.Queue
-	faces    faces
+	faces    Faces
 }
 
 func (b *Base) unlocking(ctx context.Context, c *config.Config, log *slog.Logger) (unlocking, error) {
@@ -109,7 +109,7 @@ func (b *Base) unlocking(ctx context.Context, c *config.Config, log *slog.Logger
 	}
 	sessions := unlock.New(unlock.Parts{DB: b.DB, Directory: b.Directory, Escrow: escrow.New(b.Keys, signing, c.Name),
 		Keys: b.Keys, Sender: queue, Face: faces.Checker, SigningKey: signing.Public().(ed25519.PublicKey), Log: log},
-		unlock.Config{Name: c.Name, Organisation: c.Organisation, Contact: contact, Methods: append(methods(c), status), Face: faceConfig(c),
+		unlock.Config{Name: c.Name, Organisation: c.Organisation, Contact: contact, Methods: append(methods(c), status), Face: faceConfig(c, faces),
 			PasscodeRules:  api.PasscodeRules{MinLength: c.PasscodeMin, MaxLength: c.PasscodeMax, DigitsOnly: c.PasscodeDigitsOnly},
 			MinApplication: c.MinApplication, UpdateURL: c.UpdateURL, AllowUnproven: c.AllowUnproven, Roots: roots,
 			Limits: unlock.Limits{Session: c.SessionTime, WrongCodes: c.WrongCodes, SendsPerCard: c.SendsPerCard,

@@ -419,6 +419,8 @@ func faceCode(r face.Reason, came tried) problem.Code {
 		return problem.FaceBlurred
 	case face.Glare:
 		return problem.FaceGlare
+	case face.NotFrontal:
+		return problem.FaceNotStraight
 	case face.LightWeak:
 		return problem.FaceLightWeak
 	case face.NoTurn:
