@@ -12,7 +12,7 @@ const (
 type Face struct {
 	FaceEnabled         bool    `name:"face_enabled" help:"Offer face verification. It is biometric data: decide on it with those who answer for data protection."`
 	FaceProvider        string  `name:"face_provider" help:"latchkey, which is part of this program, or aws (Amazon Rekognition)."`
-	FaceThreshold       float64 `name:"face_threshold" help:"latchkey: least similarity of the face with the photo, above 0 to 1."`
+	FaceThreshold       float64 `name:"face_threshold" help:"latchkey: least similarity of the face with the photo, 0 to 1; 0 is the models' own, at which 1 pair in 10,000 of two people is taken for one."`
 	FaceModels          string  `name:"face_models" help:"latchkey: folder of other models, with manifest.json; empty for those in the program."`
 	FaceRuntime         string  `name:"face_runtime" help:"latchkey: file of the ONNX Runtime library; empty for the one in the program."`
 	FaceNeedsProvenCard bool    `name:"face_needs_proven_card" help:"Offer it only to cards that have proven themselves."`
@@ -28,7 +28,7 @@ type Face struct {
 }
 
 func defaultFace() Face {
-	return Face{FaceProvider: FaceLatchkey, FaceThreshold: 0.539, FaceNeedsProvenCard: true, FaceFailures: 5, FaceMaxFailures: 50,
+	return Face{FaceProvider: FaceLatchkey, FaceNeedsProvenCard: true, FaceFailures: 5, FaceMaxFailures: 50,
 		FaceScansPerSession: 10, FaceScansPerCard: 30, FaceAWSConfidence: 90, FaceAWSSimilarity: 99}
 }
 
@@ -37,7 +37,7 @@ func (c *Config) faces() []check {
 	aws := c.FaceEnabled && c.FaceProvider == FaceAWS
 	return []check{
 		{c.FaceProvider == FaceLatchkey || c.FaceProvider == FaceAWS, "face_provider", "latchkey or aws"},
-		{c.FaceThreshold > 0 && c.FaceThreshold <= 1, "face_threshold", "a number above 0, 1 at most"},
+		{c.FaceThreshold >= 0 && c.FaceThreshold <= 1, "face_threshold", "0 to 1"},
 		{c.FaceMaxFailures >= c.FaceFailures && c.FaceMaxFailures <= 100, "face_max_failures", "face_failures to 100"},
 		{!aws || c.FaceAWSRegion != "", "face_aws_region", "a region such as eu-west-1 where face_provider is aws"},
 		{webAddress(c.FacePage) || !aws && c.FacePage == "", "face_page", "an address that begins with https://"},

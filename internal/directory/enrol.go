@@ -73,7 +73,7 @@ type enrolRun struct {
 // .jpg, .jpeg or .png; others are left alone. Each photo is kept in a
 // transaction of its own, so that a run that was stopped goes on where it was:
 // photos on record are known again before anything is computed. Errors:
-// problem.ImportFile, PhotosRefused where some were not taken, FaceUnset and the
+// problem.ImportFile, PhotosRefused where some were not taken, FaceUnavailable and the
 // database's own.
 func (d *Directory) EnrolPhotos(ctx context.Context, db *store.DB, checker PhotoChecker, folder string, o EnrolOptions) (EnrolResult, error) {
 	if o.Refused == nil {
@@ -227,7 +227,7 @@ func (r *enrolRun) enrol(ctx context.Context, f photoFile) (photoOutcome, error)
 	}
 	template, reason, err := r.checker.Photo(ctx, picture)
 	if errors.Is(err, face.ErrUnavailable) {
-		return photoOutcome{}, problem.Wrap(problem.FaceUnset, err)
+		return photoOutcome{}, problem.Wrap(problem.FaceUnavailable, err)
 	}
 	if err != nil && ctx.Err() != nil {
 		return photoOutcome{}, err
@@ -306,7 +306,9 @@ func PhotoAdvice(r face.Reason) string {
 	case face.TooClose:
 		return "The face is too large for the photo."
 	case face.OffCentre:
-		return "The face is not in the middle, or not looking straight at the camera."
+		return "The face is not in the middle."
+	case face.NotFrontal:
+		return "The face is not looking straight at the camera."
 	case face.TooDark:
 		return "The photo is too dark."
 	case face.TooBright:

@@ -54,7 +54,7 @@ type RecomputeResult struct{ Done, Unusable int }
 // Recompute makes the templates of photos that another model made anew, one
 // photo a transaction, while the service runs. A run that was stopped goes on
 // where it was. unusable is told the holders whose photo gives no template any
-// longer. Error: problem.FaceUnset.
+// longer. Error: problem.FaceUnavailable.
 func (d *Directory) Recompute(ctx context.Context, db *store.DB, checker PhotoChecker, unusable func(staffNumber, why string), progress func(done int)) (r RecomputeResult, err error) {
 	for last := ""; ; {
 		var page []string
@@ -70,7 +70,7 @@ func (d *Directory) Recompute(ctx context.Context, db *store.DB, checker PhotoCh
 			why, err := d.recompute(ctx, db, checker, id)
 			switch {
 			case errors.Is(err, face.ErrUnavailable):
-				return r, problem.Wrap(problem.FaceUnset, err)
+				return r, problem.Wrap(problem.FaceUnavailable, err)
 			case err != nil:
 				return r, fmt.Errorf("recompute templates: %w", err)
 			case why != "":

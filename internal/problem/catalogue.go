@@ -64,9 +64,10 @@ const (
 	MobileMalformed   Code = "LK-3022"
 )
 
-// Codes of face verification. Those before FaceNotVerified can be mended.
+// Codes of face verification. Those before FaceNotVerified, and
+// FaceNotStraight, can be mended.
 const (
-	FaceNone        Code = "LK-3101"
+	FaceNotSeen     Code = "LK-3101"
 	FaceSeveral     Code = "LK-3102"
 	FaceFar         Code = "LK-3103"
 	FaceClose       Code = "LK-3104"
@@ -86,6 +87,7 @@ const (
 	FaceScanLimit   Code = "LK-3118"
 	FaceHeld        Code = "LK-3119"
 	FaceAway        Code = "LK-3120"
+	FaceNotStraight Code = "LK-3121"
 )
 
 // Codes of sessions and of the card's standing with the service.
@@ -132,10 +134,9 @@ const (
 	AuditBroken      Code = "LK-5010"
 	AssetsMissing    Code = "LK-5011"
 	AddressInUse     Code = "LK-5013"
+	FaceUnavailable  Code = "LK-5014"
+	FaceModels       Code = "LK-5015"
 )
-
-// FaceUnset is the code of a service that cannot look at faces.
-const FaceUnset Code = "LK-5101"
 
 // Codes of the way from the application to the service.
 const (
@@ -159,12 +160,21 @@ const (
 	ImportFile     Code = "LK-7006"
 )
 
+// Codes of the commands for faces.
+const (
+	FaceFile    Code = "LK-7101"
+	FacePicture Code = "LK-7102"
+	FaceNotGood Code = "LK-7103"
+	FaceNone    Code = "LK-7104"
+	FacePairs   Code = "LK-7105"
+)
+
 // Codes of profile photos.
 const (
-	PhotoRefused   Code = "LK-7101"
-	PhotosRefused  Code = "LK-7102"
-	PhotoMissing   Code = "LK-7103"
-	PhotoDifferent Code = "LK-7104"
+	PhotoRefused   Code = "LK-7201"
+	PhotosRefused  Code = "LK-7202"
+	PhotoMissing   Code = "LK-7203"
+	PhotoDifferent Code = "LK-7204"
 )
 
 // Codes of the pages on loopback.
@@ -192,7 +202,7 @@ func Lookup(c Code) (Entry, bool) {
 // Catalogue is every entry, in the order of the codes.
 func Catalogue() []Entry {
 	var all []Entry
-	for _, part := range [][]Entry{workstation(), camera(), passcode(), person(), faces(), standing(), service(), faceService(), connection(), imports(), photos(), pages()} {
+	for _, part := range [][]Entry{workstation(), camera(), passcode(), person(), faces(), standing(), service(), connection(), imports(), photos(), pages()} {
 		all = append(all, part...)
 	}
 	return all

@@ -5,11 +5,11 @@ import "net/http"
 func faces() []Entry {
 	const unclear, no = http.StatusUnprocessableEntity, http.StatusForbidden
 	return []Entry{
-		{FaceNone, unclear, "We could not see your face", "The camera did not see a face the whole time.", "Sit in front of the camera, take away what covers your face, and try again."},
+		{FaceNotSeen, unclear, "We could not see your face", "The camera did not see a face the whole time.", "Sit in front of the camera, take away what covers your face, and try again."},
 		{FaceSeveral, unclear, "There was more than one face", "The camera saw somebody beside you or behind you.", "Make sure that only you are in the picture, then try again."},
 		{FaceFar, unclear, "Move closer to the camera", "Your face was too small in the picture.", "Move closer until your face fills the oval, then try again."},
 		{FaceClose, unclear, "Move away from the camera a little", "Your face was too large for the picture.", "Move back until your face fits the oval, then try again."},
-		{FaceOffCentre, unclear, "Bring your face into the middle", "Your face was not in the middle of the picture, or you were not looking straight at the camera.", "Look straight at the camera with your face in the oval, then try again."},
+		{FaceOffCentre, unclear, "Bring your face into the middle", "Your face was not in the middle of the picture.", "Bring your face into the oval, then try again."},
 		{FaceDark, unclear, "It is too dark", "There was too little light on your face.", "Turn on a light or face a window, then try again."},
 		{FaceBright, unclear, "It is too bright", "There was too much light on your face or behind you.", "Turn away from the bright light, then try again."},
 		{FaceBlurred, unclear, "The picture was blurred", "You or the camera moved too much, or its lens is not clean.", "Wipe the lens, hold still, then try again."},
@@ -25,12 +25,7 @@ func faces() []Entry {
 		{FaceScanLimit, http.StatusTooManyRequests, "Too many scans", "Scans were begun too many times in a short while.", "Choose another way to prove who you are, or wait a while and try again."},
 		{FaceHeld, no, "Face verification is on hold for you", "Your face could not be verified too many times in a row.", "Choose another way to prove who you are, or contact your Registration Authority."},
 		{FaceAway, http.StatusServiceUnavailable, "Face verification does not answer", "The part of the service that looks at faces is away. This attempt does not count.", "Choose another way to prove who you are, or try again in a few minutes."},
-	}
-}
-
-func faceService() []Entry {
-	return []Entry{
-		{FaceUnset, 0, "This service cannot look at faces", "Face verification is switched off, or its parts are missing.", "Set face_enabled to true and see in docs/operating.md which parts it needs."},
+		{FaceNotStraight, unclear, "Look straight at the camera", "Your head was turned or tilted when it should not be.", "Hold your head straight, look into the camera, and try again."},
 	}
 }
 

@@ -402,7 +402,7 @@ func (s *Service) told(t try, d face.Decision, came tried, theirs bool) map[stri
 func faceCode(r face.Reason, came tried) problem.Code {
 	switch r {
 	case face.NoFace:
-		return problem.FaceNone
+		return problem.FaceNotSeen
 	case face.ManyFaces:
 		return problem.FaceSeveral
 	case face.TooFar:
@@ -419,6 +419,8 @@ func faceCode(r face.Reason, came tried) problem.Code {
 		return problem.FaceBlurred
 	case face.Glare:
 		return problem.FaceGlare
+	case face.NotFrontal:
+		return problem.FaceNotStraight
 	case face.LightWeak:
 		return problem.FaceLightWeak
 	case face.NoTurn:

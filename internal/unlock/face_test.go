@@ -382,10 +382,10 @@ func TestStartFaceRefusals(t *testing.T) {
 // TestFaceReasons: each reason that can be mended has its own code and does not
 // count; a session has only so many scans all the same.
 func TestFaceReasons(t *testing.T) {
-	want := map[face.Reason]problem.Code{face.NoFace: problem.FaceNone, face.ManyFaces: problem.FaceSeveral,
+	want := map[face.Reason]problem.Code{face.NoFace: problem.FaceNotSeen, face.ManyFaces: problem.FaceSeveral,
 		face.TooFar: problem.FaceFar, face.TooClose: problem.FaceClose, face.OffCentre: problem.FaceOffCentre,
 		face.TooDark: problem.FaceDark, face.TooBright: problem.FaceBright, face.Blurred: problem.FaceBlurred,
-		face.Glare: problem.FaceGlare, face.LightWeak: problem.FaceLightWeak, face.NoTurn: problem.FaceNoTurn,
+		face.Glare: problem.FaceGlare, face.NotFrontal: problem.FaceNotStraight, face.LightWeak: problem.FaceLightWeak, face.NoTurn: problem.FaceNoTurn,
 		face.TooFewShots: problem.FaceFewFrames, face.BadTiming: problem.FaceTiming}
 	x, _, c := faced(t, "", func(c *unlock.Config) { c.Face.Limits.PerCard = 1000 })
 	for reason, code := range want {
@@ -405,7 +405,7 @@ func TestFaceReasons(t *testing.T) {
 	}
 	_, err := v.begin(mobile)
 	wantCode(t, err, problem.FaceScanLimit)
-	_, err = identified(t, x, c).look(mobile, "sam") // after 36 scans, none of which counts
+	_, err = identified(t, x, c).look(mobile, "sam") // after 38 scans, none of which counts
 	if err != nil {
 		t.Error(err)
 	}
