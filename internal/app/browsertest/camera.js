@@ -49,7 +49,7 @@ function (options, picture) {
         for (let x = 0; x < width; x++, i += 4) {
           const dx = (x / width - face.x - face.w / 2) / (face.w * 0.75);
           const dy = (y / height - face.y - face.h / 2) / (face.h * 0.8);
-          const share = Math.max(0.03, 1 - dx * dx - dy * dy) * state.options.gain * 2.5;
+          const share = Math.max(0.03, 1 - dx * dx - dy * dy) * state.options.gain * 1.2;
           const noise = (Math.random() + Math.random() - 1) * 1.7 * state.options.noise;
           let from = i;
           if (still) {
