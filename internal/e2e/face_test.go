@@ -184,6 +184,9 @@ func (w *world) without(text string, secrets ...string) {
 func (w *world) noPictures() {
 	w.t.Helper()
 	err := filepath.WalkDir(w.folder, func(path string, d os.DirEntry, err error) error {
+		if strings.Contains(path, "onnxruntime") {
+			w.t.Errorf("the runtime has kept %s: it calls home", path)
+		}
 		if err != nil || d.IsDir() || filepath.Base(filepath.Dir(path)) == "photos" {
 			return err
 		}

@@ -108,7 +108,7 @@ func (c Camera) Script() string {
 		Columns int `json:"columns"`
 	}{c, DepthColumns})
 	picture := base64.StdEncoding.EncodeToString(c.Picture)
-	return "(" + simulatedCamera + ")(" + string(options) + `, "data:image/jpeg;base64,` + picture + `");`
+	return "(" + simulatedCamera + ")(" + string(options) + `, "` + picture + `");`
 }
 
 // Install gives every page that the tab opens from now on the camera.
