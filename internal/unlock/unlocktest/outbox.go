@@ -22,7 +22,11 @@ func newQueue(t testing.TB, db *store.DB, folder string, log *slog.Logger) *deli
 	t.Helper()
 	mailer, err := deliver.NewMailer(deliver.MailerOptions{Dir: folder, Organisation: "St Example's"})
 	check(t, err)
-	queue, err := deliver.NewQueue(db, mailer, log)
+	words, err := deliver.NewTextWords(deliver.TextWordsOptions{Organisation: "St Example's"})
+	check(t, err)
+	texter, err := deliver.NewTexter(deliver.TexterOptions{Dir: folder, Words: words})
+	check(t, err)
+	queue, err := deliver.NewQueue(db, deliver.Senders{Mail: mailer, Text: texter, Guard: deliver.Guard{PerHour: 1e6, Other: 1e6}}, log)
 	check(t, err)
 	return queue
 }
