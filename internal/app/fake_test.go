@@ -24,6 +24,8 @@ type fakeEngine struct {
 	service api.Service
 	fail    map[string]error // what a call fails with
 	watch   []chan Status
+	face    bool // face verification is offered
+	scan    fakeScan
 }
 
 var start = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
@@ -99,6 +101,9 @@ func (f *fakeEngine) Start(_ context.Context, purpose api.Purpose, reader string
 			{Method: api.MethodSMS, Notice: "Text messages are not available yet."},
 			{Method: api.MethodFace, Notice: "Face verification is unavailable. We hope to bring it back soon."},
 		}}
+		if f.face {
+			v.Methods[2] = api.MethodStatus{Method: api.MethodFace, Available: true}
+		}
 	})
 	return nil
 }

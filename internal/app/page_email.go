@@ -18,7 +18,7 @@ type emailBody struct {
 }
 
 func (s *server) emailPage(w http.ResponseWriter, r *http.Request) {
-	v, ok := s.at(w, r, StepMethod, StepCode)
+	v, ok := s.at(w, r, StepMethod, StepCode, StepFace)
 	if !ok {
 		return
 	}
@@ -46,7 +46,7 @@ func (s *server) email(w http.ResponseWriter, r *http.Request) {
 		s.stopped(w, r, "/email", err)
 		return
 	}
-	if _, ok := s.at(w, r, StepMethod, StepCode); !ok {
+	if _, ok := s.at(w, r, StepMethod, StepCode, StepFace); !ok {
 		return
 	}
 	s.send(w, r, api.MethodEmail, "email")

@@ -15,7 +15,7 @@ type methodBody struct {
 }
 
 func (s *server) methodPage(w http.ResponseWriter, r *http.Request) {
-	v, ok := s.at(w, r, StepMethod, StepCode)
+	v, ok := s.at(w, r, StepMethod, StepCode, StepFace)
 	if !ok {
 		return
 	}
@@ -32,7 +32,7 @@ func (s *server) method(w http.ResponseWriter, r *http.Request) {
 		s.stopped(w, r, "/method", err)
 		return
 	}
-	v, ok := s.at(w, r, StepMethod, StepCode)
+	v, ok := s.at(w, r, StepMethod, StepCode, StepFace)
 	if !ok {
 		return
 	}
@@ -59,6 +59,8 @@ func methodPath(m api.Method) string {
 		return "/email"
 	case api.MethodSMS:
 		return "/mobile"
+	case api.MethodFace:
+		return "/face"
 	}
 	return ""
 }

@@ -15,7 +15,7 @@ type mobileBody struct {
 }
 
 func (s *server) mobilePage(w http.ResponseWriter, r *http.Request) {
-	v, ok := s.at(w, r, StepMethod, StepCode)
+	v, ok := s.at(w, r, StepMethod, StepCode, StepFace)
 	if !ok {
 		return
 	}
@@ -43,7 +43,7 @@ func (s *server) mobile(w http.ResponseWriter, r *http.Request) {
 		s.stopped(w, r, "/mobile", err)
 		return
 	}
-	if _, ok := s.at(w, r, StepMethod, StepCode); !ok {
+	if _, ok := s.at(w, r, StepMethod, StepCode, StepFace); !ok {
 		return
 	}
 	s.send(w, r, api.MethodSMS, "mobile")

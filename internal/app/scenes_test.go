@@ -60,7 +60,7 @@ func atWith(step Step, change func(v *View)) View {
 // scenes are every page in every state that looks different.
 func scenes() []scene {
 	var all []scene
-	for _, part := range [][]scene{startScenes(), proofScenes(), passcodeScenes(), otherScenes(), problemScenes()} {
+	for _, part := range [][]scene{startScenes(), proofScenes(), faceScenes(), passcodeScenes(), otherScenes(), problemScenes()} {
 		all = append(all, part...)
 	}
 	return all

@@ -53,6 +53,7 @@ type Config struct {
 	SMSEnabled   bool     `name:"sms_enabled" help:"Offer security codes by text message."`
 	SMSNotice    string   `name:"sms_notice" help:"Notice beside security codes by text message."`
 	FaceNotice   string   `name:"face_notice" help:"Notice beside face verification."`
+	Face
 
 	SMTPHost     string `name:"smtp_host" help:"Mail server; empty for none."`
 	SMTPPort     int    `name:"smtp_port" help:"Its port; default 587, or 465 with tls."`
@@ -99,7 +100,7 @@ func Default() *Config {
 		Name: "latchkey", Organisation: "Your organisation", ContactName: "Your Registration Authority",
 		Region:       "GB",
 		EmailEnabled: true, SMSEnabled: true, Text: defaultText(),
-		FaceNotice:   "Face verification is not available yet.",
+		Face:         defaultFace(),
 		SMTPSecurity: "starttls", PasscodeMin: 6, PasscodeMax: 8, PasscodeDigitsOnly: true, AllowUnproven: true,
 		SessionTime: 15 * time.Minute, WrongCodes: 5, WrongCodesDaily: 20, HolderFailures: 100, SendsPerCard: 5,
 		SendsPerAddress: 10, SendsPerNetwork: 300, SendsTotal: 600, StartsPerNetwork: 120, StartsTotal: 1200,
@@ -173,7 +174,7 @@ func (c *Config) Validate() error {
 func (c *Config) addresses() []check {
 	plain := c.TLSCert == ""
 	security := map[string]bool{"starttls": true, "tls": true, "none": Loopback(c.SMTPHost)}
-	return []check{
+	return append([]check{
 		{hostPort(c.Listen), "listen", "an address such as 127.0.0.1:8440"},
 		{!plain || Loopback(c.Listen), "listen", "a loopback address where there is no certificate; set tls_cert and tls_key to serve on others"},
 		{plain == (c.TLSKey == ""), "tls_key", "both tls_cert and tls_key, or neither"},
@@ -183,7 +184,7 @@ func (c *Config) addresses() []check {
 		{c.MailFrom == "" || address(c.MailFrom), "mail_from", "an email address"},
 		{c.MailReplyTo == "" || address(c.MailReplyTo), "mail_reply_to", "an email address"},
 		{c.UpdateURL == "" || webAddress(c.UpdateURL), "update_url", "an address that begins with https://"},
-	}
+	}, c.faces()...)
 }
 
 func hostPort(s string) bool {

@@ -79,6 +79,12 @@ func (f field) set(text string) error {
 			return errors.New("a whole number")
 		}
 		f.value.SetInt(int64(n))
+	case float64:
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return errors.New("a number such as 0.5")
+		}
+		f.value.SetFloat(n)
 	case time.Duration:
 		d, err := time.ParseDuration(text)
 		if err != nil {
@@ -225,7 +231,7 @@ func (f field) toml() string {
 			quoted[i] = strconv.Quote(s)
 		}
 		return "[" + strings.Join(quoted, ", ") + "]"
-	case bool, int:
+	case bool, int, float64:
 		return fmt.Sprint(v)
 	}
 	text := f.text()

@@ -80,6 +80,7 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger, suffix string
 type unlocking struct {
 	sessions *unlock.Service
 	queue    *deliver.Queue
+	faces    Faces
 }
 
 func (b *Base) unlocking(ctx context.Context, c *config.Config, log *slog.Logger) (unlocking, error) {
@@ -99,20 +100,23 @@ func (b *Base) unlocking(ctx context.Context, c *config.Config, log *slog.Logger
 	if err != nil {
 		return unlocking{}, err
 	}
+	faces, status, err := b.faces(ctx, c, log) // the last that can fail: it holds what must be closed
+	if err != nil {
+		return unlocking{}, err
+	}
 	sessions := unlock.New(unlock.Parts{DB: b.DB, Directory: b.Directory, Escrow: escrow.New(b.Keys, signing, c.Name),
-		Keys: b.Keys, Sender: queue, SigningKey: signing.Public().(ed25519.PublicKey), Log: log},
-		unlock.Config{Name: c.Name, Organisation: c.Organisation, Contact: contact(c), Methods: methods(c),
+		Keys: b.Keys, Sender: queue, Face: faces.Checker, SigningKey: signing.Public().(ed25519.PublicKey), Log: log},
+		unlock.Config{Name: c.Name, Organisation: c.Organisation, Contact: contact(c), Methods: append(methods(c), status), Face: faceConfig(c, faces),
 			PasscodeRules:  api.PasscodeRules{MinLength: c.PasscodeMin, MaxLength: c.PasscodeMax, DigitsOnly: c.PasscodeDigitsOnly},
 			MinApplication: c.MinApplication, UpdateURL: c.UpdateURL, AllowUnproven: c.AllowUnproven, Roots: roots,
 			Limits: unlock.Limits{Session: c.SessionTime, WrongCodes: c.WrongCodes, SendsPerCard: c.SendsPerCard,
 				SendsPerAddress: c.SendsPerAddress, SendsPerNetwork: c.SendsPerNetwork, SendsTotal: c.SendsTotal,
 				WrongCodesDaily: c.WrongCodesDaily, HolderFailures: c.HolderFailures,
 				StartsPerNetwork: c.StartsPerNetwork, StartsTotal: c.StartsTotal}})
-	return unlocking{sessions, queue}, nil
+	return unlocking{sessions, queue, faces}, nil
 }
 
-// methods are the organisation's ways to prove who you are. Faces are listed
-// with their notice: they cannot be used yet.
+// methods are the organisation's ways to prove who you are, without faces.
 func methods(c *config.Config) []api.MethodStatus {
 	email := api.MethodStatus{Method: api.MethodEmail, Available: c.EmailEnabled, Notice: c.EmailNotice}
 	if c.SMTPHost == "" && c.MailDir == "" {
@@ -125,7 +129,7 @@ func methods(c *config.Config) []api.MethodStatus {
 			sms.Notice = "Security codes by text message are not set up yet."
 		}
 	}
-	return []api.MethodStatus{email, sms, {Method: api.MethodFace, Notice: c.FaceNotice}}
+	return []api.MethodStatus{email, sms}
 }
 
 func pool(path string) (*x509.CertPool, error) {

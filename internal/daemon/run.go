@@ -43,6 +43,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(add
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, parts.faces.Close()) }()
 	certificates, err := loadCertificates(c.TLSCert, c.TLSKey, log)
 	if err != nil {
 		return err

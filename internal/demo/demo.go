@@ -33,8 +33,11 @@ import (
 	"latchkey/internal/version"
 )
 
-// Email is the demonstration holder's address.
-const Email = "sam.taylor@example.org"
+// Email and Mobile are the demonstration holder's address and number.
+const (
+	Email  = "sam.taylor@example.org"
+	Mobile = "07700 900123"
+)
 
 const (
 	staffNumber  = "1001"
@@ -132,7 +135,7 @@ func (d *demo) service(ctx, serving context.Context) (address string, stopped <-
 	c.ContactPhone, c.ContactEmail, c.ContactHours = "020 7946 0000", "ra@example.org", "Monday to Friday, 8am to 6pm"
 	c.SMTPHost, c.SMTPPort, c.SMTPSecurity = "127.0.0.1", d.mail.Address().Port, "none"
 	c.MailFrom, c.MailDir = organisation+" <no-reply@example.org>", os.Getenv("LATCHKEYD_MAIL_DIR")
-	c.FaceNotice = "Face verification is unavailable. We hope to bring it back soon."
+	c.FaceEnabled = true
 	d.config = c
 	if _, err := daemon.Init(c); err != nil {
 		return "", nil, err
@@ -157,7 +160,7 @@ func (d *demo) enrol(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, base.DB.Close()) }()
-	holders := fmt.Sprintf("staff_number,name,email\n%s,%s,%s\n", staffNumber, holderName, Email)
+	holders := fmt.Sprintf("staff_number,name,email,mobile\n%s,%s,%s,%s\n", staffNumber, holderName, Email, Mobile)
 	if _, err := base.Directory.ImportCardholders(ctx, base.DB, strings.NewReader(holders), importOptions()); err != nil {
 		return err
 	}

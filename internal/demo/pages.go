@@ -42,6 +42,7 @@ pre { white-space: pre-wrap; font: inherit; margin: 0 }
 <li>The security code arrives in the inbox below, on this page. Type it in.</li>
 <li>Choose a new passcode. The smartcard is unlocked with it.</li>
 </ol>
+<p>To try face verification, <a href="/photo">take a profile photo</a> first. Then choose <strong>Face verification</strong> and type your mobile number: <strong>{{.Mobile}}</strong></p>
 <p class="who">The smartcard is a card in software, {{.How}}. Nothing leaves this computer. Press Ctrl-C where you started the demo to end it.</p>
 <h2>Your inbox</h2>
 <div id="inbox" aria-live="polite">
@@ -83,14 +84,15 @@ func (d *demo) pages(launch, origin string) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Referrer-Policy", "no-referrer")
 		_ = page.Execute(w, struct { // the browser may be gone
-			Holder, Email, How string
-			Messages           []mailcatcher.Message
-		}{holderName, Email, d.how, messages})
+			Holder, Email, Mobile, How string
+			Messages                   []mailcatcher.Message
+		}{holderName, Email, Mobile, d.how, messages})
 	})
 	mux.HandleFunc("GET /inbox.js", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
 		_, _ = w.Write([]byte(inboxScript)) // the browser may be gone
 	})
+	d.photoPages(mux)
 	// The launch address works once; whoever used it is let in afterwards.
 	mux.HandleFunc("GET /open", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Referrer-Policy", "no-referrer")

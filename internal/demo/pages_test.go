@@ -10,6 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"latchkey/internal/app/browsertest"
+	"latchkey/internal/face/facetest"
 	"latchkey/internal/mailcatcher"
 )
 
@@ -52,6 +53,34 @@ func TestPage(t *testing.T) {
 		t.Error("the focus is lost")
 	}
 	look("demo-inbox")
+	for _, c := range complaints() {
+		t.Errorf("the console says %s", c)
+	}
+}
+
+// TestPhotoPage looks at the page where the holder's photo is taken, with a
+// camera and without one.
+func TestPhotoPage(t *testing.T) {
+	d := &demo{}
+	web := httptest.NewServer(d.pages("http://launch.example", "http://origin.example"))
+	t.Cleanup(web.Close)
+	tab := browsertest.Start(t)
+	complaints := browsertest.Complaints(tab)
+	look := func(name string) {
+		browsertest.CheckAccessibility(t, tab, name)
+		if dir := os.Getenv("LATCHKEY_SCREENSHOTS"); dir != "" {
+			browsertest.Screenshot(t, tab, 1280, 900, filepath.Join(dir, name+"-1280.png"))
+			browsertest.Screenshot(t, tab, 360, 740, filepath.Join(dir, name+"-360.png"))
+		}
+	}
+	browsertest.Do(t, tab, browsertest.Camera{Fault: "NotFoundError"}.Install(), chromedp.Navigate(web.URL+"/photo"))
+	browsertest.WaitText(t, tab, "The camera cannot be used.")
+	look("demo-photo-no-camera")
+	f := facetest.Named(t, "birch")
+	browsertest.Do(t, tab, browsertest.Live(f.Frame, f.FrameFound).Install(), chromedp.Navigate(web.URL+"/photo"))
+	browsertest.WaitText(t, tab, "Take the photo")
+	browsertest.Get(t, tab, chromedp.Poll[bool](`document.querySelector("video").videoWidth > 0`))
+	look("demo-photo")
 	for _, c := range complaints() {
 		t.Errorf("the console says %s", c)
 	}

@@ -60,6 +60,7 @@ type world struct {
 	mail     string // folder of messages
 	vcard    *process
 	daemon   *process
+	settings []string // more of the environment
 }
 
 func newWorld(t testing.TB, database string, cardFlags ...string) *world {
@@ -110,7 +111,7 @@ func (w *world) serve(address string) {
 }
 
 func (w *world) environment() []string {
-	return append(w.stack.Environment(), "HOME="+w.folder, "XDG_CONFIG_HOME="+filepath.Join(w.folder, "config"),
+	return append(append(w.stack.Environment(), w.settings...), "HOME="+w.folder, "XDG_CONFIG_HOME="+filepath.Join(w.folder, "config"),
 		"LATCHKEYD_DATA="+filepath.Join(w.folder, "data"), "LATCHKEYD_DATABASE="+w.database, "LATCHKEYD_MAIL_DIR="+w.mail,
 		"LATCHKEY_SERVICE="+w.service, "PATH="+programs+":"+os.Getenv("PATH"))
 }

@@ -27,6 +27,7 @@ type heart struct {
 	body    any
 	network string
 	err     error
+	waits   error // of FaceWaits
 	panics  any
 }
 
@@ -65,6 +66,20 @@ func (h *heart) SendCode(_ context.Context, who unlock.Credentials, r api.CodeRe
 
 func (h *heart) CheckCode(_ context.Context, who unlock.Credentials, r api.CodeCheck) (api.Session, error) {
 	return api.Session{ID: who.ID}, h.called("check", who, r)
+}
+
+func (h *heart) StartFace(_ context.Context, who unlock.Credentials, r api.FaceRequest) (api.FaceScan, error) {
+	return api.FaceScan{Scan: "f1", Steps: 8}, h.called("face", who, r)
+}
+
+func (h *heart) FaceStep(_ context.Context, who unlock.Credentials, r api.FaceStepDone) (api.FaceStep, error) {
+	return api.FaceStep{Number: r.Number + 1}, h.called("step", who, r)
+}
+
+func (h *heart) FaceWaits(context.Context, unlock.Credentials) error { return h.waits }
+
+func (h *heart) SendFaces(_ context.Context, who unlock.Credentials, r api.FaceFrames) (api.Session, error) {
+	return api.Session{ID: who.ID}, h.called("frames", who, r)
 }
 
 func (h *heart) Release(_ context.Context, who unlock.Credentials, r api.ReleaseRequest) (api.Envelope, error) {
@@ -153,6 +168,9 @@ var routes = []struct {
 	{"POST", "/v1/sessions/s1/card-proof", `{"slot":"9E"}`, "prove", 200},
 	{"POST", "/v1/sessions/s1/code", `{"method":"email","address":"a@example.org"}`, "send", 202},
 	{"POST", "/v1/sessions/s1/code/check", `{"code":"123456"}`, "check", 200},
+	{"POST", "/v1/sessions/s1/face", `{"address":"07700 900123","consent":true}`, "face", 201},
+	{"POST", "/v1/sessions/s1/face/step", `{"scan":"f1","number":1}`, "step", 200},
+	{"POST", "/v1/sessions/s1/face/frames", `{"scan":"f1","frames":[]}`, "frames", 200},
 	{"POST", "/v1/sessions/s1/release", `{"step":1}`, "release", 200},
 	{"POST", "/v1/sessions/s1/report", `{"step":1,"outcome":"failed","holds":"unknown"}`, "report", 200},
 	{"POST", "/v1/receipts/webhook", "", "receipts of webhook", 204},
@@ -237,7 +255,7 @@ func TestBadBodies(t *testing.T) {
 		"rubbish type":        {`{}`, kind(";;"), problem.RequestMalformed},
 		"too large":           {`{"pad":"` + strings.Repeat("a", api.MaxBody) + `"}`, nil, problem.RequestTooLarge},
 		"large after the end": {`{}` + strings.Repeat(" ", api.MaxBody), nil, problem.RequestTooLarge},
-		"wrong member": {`{"application":1,"slot":1,"method":1,"code":1,"step":"x"}`,
+		"wrong member": {`{"application":1,"slot":1,"method":1,"code":1,"scan":1,"address":1,"step":"x"}`,
 			nil, problem.RequestMalformed},
 	}
 	for _, r := range routes {
@@ -247,6 +265,10 @@ func TestBadBodies(t *testing.T) {
 		for name, b := range bad {
 			t.Run(r.call+"/"+name, func(t *testing.T) {
 				e := newEdge()
+				if b.code == problem.RequestTooLarge && r.path == "/v1/sessions/s1/face/frames" {
+					b.body = strings.ReplaceAll(b.body, strings.Repeat(b.body[len(b.body)/2:][:1], api.MaxBody),
+						strings.Repeat(b.body[len(b.body)/2:][:1], api.MaxFaceBody))
+				}
 				w := e.ask(r.method, r.path, b.body, b.change)
 				wantProblem(t, w, b.code)
 				if len(e.calls) != 0 {

@@ -16,6 +16,8 @@ func conformance(t *testing.T, b backend) {
 		"cards":     testCards,
 		"keys":      testKeys,
 		"sessions":  testSessions,
+		"photos":    testPhotos,
+		"faces":     testFaceScans,
 		"releases":  testReleases,
 		"limits":    testLimits,
 		"messages":  testMessages,

@@ -97,8 +97,11 @@ func (t *Terminal) method(ctx context.Context, given Given) (m api.Method, addre
 	case given.Email != "":
 		return api.MethodEmail, given.Email, t.available(api.MethodEmail)
 	}
+	t.mentionFace()
 	email, sms := t.available(api.MethodEmail), t.available(api.MethodSMS)
 	switch {
+	case email != nil && sms != nil && t.available(api.MethodFace) == nil:
+		return "", "", problem.New(problem.FaceElsewhere)
 	case sms != nil:
 		return api.MethodEmail, "", email
 	case email != nil:
@@ -132,6 +135,13 @@ func (t *Terminal) available(m api.Method) error {
 		p.Detail = have.Notice
 	}
 	return p
+}
+
+// mentionFace says where face verification is, for those who want it.
+func (t *Terminal) mentionFace() {
+	if p := problem.New(problem.FaceElsewhere); t.available(api.MethodFace) == nil {
+		t.say("%s. %s", p.Title, p.Next)
+	}
 }
 
 func (t *Terminal) sendCode(ctx context.Context, m api.Method, address string) (err error) {

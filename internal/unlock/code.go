@@ -237,6 +237,9 @@ func (s *Service) verified(ctx context.Context, tx *store.Tx, x *store.Session, 
 	if err := s.save(ctx, tx, x); err != nil {
 		return err
 	}
+	if method == string(api.MethodFace) {
+		return nil // the decision is in the trail with its scores
+	}
 	return s.note(ctx, tx, *x, audit.CodeRight, map[string]string{"method": method})
 }
 

@@ -119,7 +119,11 @@ func (s *Service) Forgive(ctx context.Context, staffNumber string) error {
 			return err
 		}
 		for _, proven := range []bool{true, false} {
-			if err := tx.ResetLimit(ctx, s.failures(store.Session{HolderID: h.ID, Proven: proven}).name); err != nil {
+			x := store.Session{HolderID: h.ID, Proven: proven}
+			if err := tx.ResetLimit(ctx, s.failures(x).name); err != nil {
+				return err
+			}
+			if err := s.forgiveFace(ctx, tx, x); err != nil {
 				return err
 			}
 		}

@@ -40,6 +40,12 @@ func Find() (string, error) {
 // first tab. It ends with the test.
 func Start(t testing.TB) context.Context {
 	t.Helper()
+	return StartWith(t)
+}
+
+// StartWith is Start with more options of the browser.
+func StartWith(t testing.TB, more ...chromedp.ExecAllocatorOption) context.Context {
+	t.Helper()
 	path, err := Find()
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +55,7 @@ func Start(t testing.TB) context.Context {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	ctx, cancelAllocator := chromedp.NewExecAllocator(ctx, Options(path, profile)...)
+	ctx, cancelAllocator := chromedp.NewExecAllocator(ctx, append(Options(path, profile), more...)...)
 	ctx, cancelTab := chromedp.NewContext(ctx)
 	t.Cleanup(func() {
 		cancelTab()

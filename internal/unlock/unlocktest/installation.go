@@ -19,6 +19,7 @@ import (
 	"latchkey/internal/card/emulator"
 	"latchkey/internal/directory"
 	"latchkey/internal/escrow"
+	"latchkey/internal/face"
 	"latchkey/internal/seal"
 	"latchkey/internal/service"
 	"latchkey/internal/store"
@@ -47,13 +48,21 @@ type Installation struct {
 	clock
 	outbox
 	holders int
+	parts   unlock.Parts
+	config  unlock.Config
 }
+
+// Restarted is the service as it is after a restart, or as another node has it:
+// all that the two share is the database.
+func (x *Installation) Restarted() *unlock.Service { return unlock.New(x.parts, x.config) }
 
 // Options of New.
 type Options struct {
 	Database string // "" is a fresh SQLite
 	Config   func(*unlock.Config)
 	Clock    bool // a clock that tests set; else the database's own
+	// Face, where set, is who looks at faces; face verification is offered then.
+	Face face.Checker
 	// Queue also takes messages into the durable queue, whose workers write
 	// them to a folder.
 	Queue bool
@@ -88,16 +97,22 @@ func New(t testing.TB, o Options) *Installation {
 			{Method: api.MethodFace, Notice: "Not yet."}},
 		PasscodeRules: api.PasscodeRules{MinLength: 6, MaxLength: 8, DigitsOnly: true},
 		Limits:        unlock.Limits{StartsPerNetwork: 1e6, StartsTotal: 1e6, SendsPerCard: 1e6, SendsPerAddress: 1e6, SendsPerNetwork: 1e6, SendsTotal: 1e6}}
+	if o.Face != nil {
+		config.Methods[2] = api.MethodStatus{Method: api.MethodFace, Available: true}
+		config.Face = unlock.FaceConfig{Provider: "test", Thresholds: map[string]float64{"similarity": 0.5}}
+	}
 	if o.Config != nil {
 		o.Config(&config)
 	}
+	x.config = config
 	log := slog.New(slog.NewTextHandler(&locked{b: x.Log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if o.Queue {
 		x.outbox.queue = newQueue(t, x.DB, filepath.Join(folder, "mail"), log)
 	}
 	x.Escrow = escrow.New(x.Keys, signing, config.Name)
-	x.Sessions = unlock.New(unlock.Parts{DB: x.DB, Directory: x.Dir, Escrow: x.Escrow, Keys: x.Keys, Sender: x,
-		SigningKey: signing.Public().(ed25519.PublicKey), Log: log}, config)
+	x.parts = unlock.Parts{DB: x.DB, Directory: x.Dir, Escrow: x.Escrow, Keys: x.Keys, Sender: x, Face: o.Face,
+		SigningKey: signing.Public().(ed25519.PublicKey), Log: log}
+	x.Sessions = unlock.New(x.parts, config)
 	if x.outbox.queue != nil {
 		check(t, x.outbox.queue.Start(context.WithoutCancel(t.Context()), x.Sessions))
 		t.Cleanup(func() { check(t, x.outbox.queue.Stop(context.Background())) })
