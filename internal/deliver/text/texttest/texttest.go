@@ -27,6 +27,7 @@ type Message struct {
 	Sender    string // as it was asked for, "" where it was not
 	Reference string // "" where the provider does not take one
 	Parts     int
+	At        time.Time // when it was taken
 }
 
 // Fault is a way for the next requests to fail.
@@ -136,6 +137,7 @@ func (b *box) number() int {
 func (b *box) catch(m Message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	m.At = time.Now()
 	b.messages = append(b.messages, m)
 	if b.changed != nil {
 		close(b.changed)
