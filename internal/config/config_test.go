@@ -90,13 +90,12 @@ var each = []struct{ name, def, file, env, flag string }{
 	{"mail_dir", "", "/f", "/e", "/l"},
 	{"text_providers", "", "notify,twilio", "smpp", "webhook,sns,smpp"}, {"message_language", "en", "cy", "en", "cy"}, {"message_dir", "", "/f", "/e", "/l"},
 	{"texts_per_hour", "2000", "1", "2", "3"}, {"text_country_limits", "", "GB=1,IE=0", "FR=2", "001=3"}, {"text_country_default", "100", "0", "1", "2"},
-	{"receipts_url", "", "https://f.example", "http://127.0.0.1:1", "https://l.example:8440"},
-	{"notify_key", "", "f", "e", ""}, {"notify_template", "", "f", "e", "l"}, {"notify_placeholder", "message", "f", "e", "l"},
+	{"text_callback_url", "", "https://f.example", "http://127.0.0.1:1", "https://l.example:8440/v1/receipts"},
+	{"notify_key", "", "f", "e", ""}, {"notify_template", "", "f", "e", "l"},
 	{"notify_sender", "", "f", "e", "l"}, {"notify_callback_token", "", "f", "e", ""}, {"notify_url", "", "https://f", "https://e", "https://l"},
 	{"twilio_account", "", "f", "e", "l"}, {"twilio_key", "", "f", "e", "l"}, {"twilio_secret", "", "f", "e", ""},
 	{"twilio_auth_token", "", "f", "e", ""}, {"twilio_from", "", "f", "e", "l"}, {"twilio_url", "", "https://f", "https://e", "https://l"},
 	{"sns_region", "", "f", "e", "l"}, {"sns_sender", "", "f", "e", "l"}, {"sns_endpoint", "", "https://f", "https://e", "https://l"},
-	{"sns_access_key", "", "f", "e", "l"}, {"sns_secret_key", "", "f", "e", ""},
 	{"webhook_url", "", "https://f", "https://e", "https://l"}, {"webhook_secret", "", "f", "e", ""}, {"webhook_sender", "", "f", "e", "l"},
 	{"smpp_address", "", "f:1", "e:2", "l:3"}, {"smpp_tls", "true", "false", "true", "false"}, {"smpp_ca_file", "", "/f", "/e", "/l"},
 	{"smpp_system_id", "", "f", "e", "l"}, {"smpp_password", "", "f", "e", ""}, {"smpp_sender", "", "f", "e", "l"}, {"smpp_payload", "false", "true", "false", "true"},
@@ -196,7 +195,7 @@ func TestBadValues(t *testing.T) {
 		{"text_country_limits", "GB GB= GB=-1 gb=1 GBR=1 GB=1,GB=2", "", "countries with a number, such as GB=2000,IE=200"},
 		{"text_country_default", "-1", "", "a number from 0"},
 		{"texts_per_hour", "0", "", "a number from 1"},
-		{"receipts_url", "http://example.org example.org", "", "an address that begins with https://"},
+		{"text_callback_url", "http://example.org example.org", "", "an address that begins with https://"},
 	} {
 		for _, bad := range strings.Split(c.bad, " ") {
 			other, text, _ := strings.Cut(c.with, "=")

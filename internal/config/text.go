@@ -15,11 +15,10 @@ type Text struct {
 	TextsPerHour       int      `name:"texts_per_hour" help:"Text messages sent an hour in all."`
 	TextCountryLimits  []string `name:"text_country_limits" help:"Text messages sent an hour to numbers of a country, such as GB=2000,IE=200; 0 refuses."`
 	TextCountryDefault int      `name:"text_country_default" help:"The same for each country that is not listed; the region, where not listed, has texts_per_hour. 0 refuses."`
-	ReceiptsURL        string   `name:"receipts_url" help:"Address of this service as providers reach it for delivery receipts, such as https://unlock.example.org:8440; empty asks for none."`
+	TextCallbackURL    string   `name:"text_callback_url" help:"Where providers reach this service for delivery receipts, such as https://unlock.example.org:8440/v1/receipts; empty asks for none."`
 
 	NotifyKey           string `name:"notify_key" secret:"yes" help:"GOV.UK Notify: API key."`
 	NotifyTemplate      string `name:"notify_template" help:"GOV.UK Notify: identifier of a text message template."`
-	NotifyPlaceholder   string `name:"notify_placeholder" help:"GOV.UK Notify: the template's placeholder for the whole text."`
 	NotifySender        string `name:"notify_sender" help:"GOV.UK Notify: identifier of a text message sender; empty is the service's default."`
 	NotifyCallbackToken string `name:"notify_callback_token" secret:"yes" help:"GOV.UK Notify: bearer token of delivery receipts; empty takes none."`
 	NotifyURL           string `name:"notify_url" help:"GOV.UK Notify: address of its API; empty is its own."`
@@ -31,11 +30,9 @@ type Text struct {
 	TwilioFrom      string `name:"twilio_from" help:"Twilio: sender, a number, a name or a messaging service."`
 	TwilioURL       string `name:"twilio_url" help:"Twilio: address of its API; empty is its own."`
 
-	SNSRegion    string `name:"sns_region" help:"Amazon SNS: region, such as eu-west-2."`
-	SNSSender    string `name:"sns_sender" help:"Amazon SNS: sender ID or origination number; empty is the account's default."`
-	SNSEndpoint  string `name:"sns_endpoint" help:"Amazon SNS: address of its API; empty is the region's own."`
-	SNSAccessKey string `name:"sns_access_key" help:"Amazon SNS: access key; empty looks where the AWS SDK does."`
-	SNSSecretKey string `name:"sns_secret_key" secret:"yes" help:"Amazon SNS: secret access key."`
+	SNSRegion   string `name:"sns_region" help:"Amazon SNS: region, such as eu-west-2."`
+	SNSSender   string `name:"sns_sender" help:"Amazon SNS: sender ID or origination number; empty is the account's default."`
+	SNSEndpoint string `name:"sns_endpoint" help:"Amazon SNS: address of its API; empty is the region's own."`
 
 	WebhookURL    string `name:"webhook_url" help:"Webhook: where text messages are posted to; https, or http of a loopback address."`
 	WebhookSecret string `name:"webhook_secret" secret:"yes" help:"Webhook: whsec_ and 24 to 64 bytes in base64; signs both ways."`
@@ -51,7 +48,7 @@ type Text struct {
 }
 
 func defaultText() Text {
-	return Text{MessageLanguage: "en", TextsPerHour: 2000, TextCountryDefault: 100, NotifyPlaceholder: "message", SMPPTLS: true}
+	return Text{MessageLanguage: "en", TextsPerHour: 2000, TextCountryDefault: 100, SMPPTLS: true}
 }
 
 // texts are the rules of the settings of text messages. What a provider asks
@@ -68,7 +65,7 @@ func (c *Config) texts() []check {
 		{c.MessageLanguage == "en" || c.MessageLanguage == "cy", "message_language", "en or cy"},
 		{err == nil, "text_country_limits", "countries with a number, such as GB=2000,IE=200"},
 		{c.TextCountryDefault >= 0, "text_country_default", "a number from 0"},
-		{c.ReceiptsURL == "" || webAddress(c.ReceiptsURL) || loopbackAddress(c.ReceiptsURL), "receipts_url", "an address that begins with https://"},
+		{c.TextCallbackURL == "" || webAddress(c.TextCallbackURL) || loopbackAddress(c.TextCallbackURL), "text_callback_url", "an address that begins with https://"},
 	}
 }
 

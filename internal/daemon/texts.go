@@ -52,19 +52,18 @@ func texter(ctx context.Context, c *config.Config) (*deliver.Texter, error) {
 // provider makes a provider of text messages by its name.
 func provider(ctx context.Context, c *config.Config, name string) (text.Provider, error) {
 	receipts := ""
-	if c.ReceiptsURL != "" {
-		receipts = strings.TrimSuffix(c.ReceiptsURL, "/") + strings.ReplaceAll(api.PathReceipts, "{provider}", name)
+	if c.TextCallbackURL != "" {
+		receipts = strings.TrimSuffix(c.TextCallbackURL, "/") + "/" + name
 	}
 	switch name {
 	case notify.Name:
-		return notify.New(notify.Options{Key: c.NotifyKey, Template: c.NotifyTemplate, Placeholder: c.NotifyPlaceholder,
+		return notify.New(notify.Options{Key: c.NotifyKey, Template: c.NotifyTemplate,
 			Sender: c.NotifySender, CallbackToken: c.NotifyCallbackToken, BaseURL: c.NotifyURL})
 	case twilio.Name:
 		return twilio.New(twilio.Options{Account: c.TwilioAccount, Key: c.TwilioKey, Secret: c.TwilioSecret, AuthToken: c.TwilioAuthToken,
 			From: c.TwilioFrom, Callback: receipts, BaseURL: c.TwilioURL})
 	case sns.Name:
-		return sns.New(ctx, sns.Options{Region: c.SNSRegion, Sender: c.SNSSender, Endpoint: c.SNSEndpoint, AccessKey: c.SNSAccessKey,
-			SecretAccessKey: c.SNSSecretKey})
+		return sns.New(ctx, sns.Options{Region: c.SNSRegion, Sender: c.SNSSender, Endpoint: c.SNSEndpoint})
 	case webhook.Name:
 		return webhook.New(webhook.Options{URL: c.WebhookURL, Secret: c.WebhookSecret, Sender: c.WebhookSender, Callback: receipts})
 	case smpp.Name:

@@ -65,7 +65,7 @@ func (q *Queue) dispatch(ctx context.Context, d dispatch) error {
 		return q.sent(ctx, d, sent)
 	}
 	if d.message.Method == methodSMS {
-		return q.fail(ctx, d, textFailure(err))
+		return q.fail(ctx, d, q.textFailure(err))
 	}
 	v := verdict{reason: reason(err), log: nameless(err), provider: sent.Provider, state: store.MessageQueued}
 	if permanent(err) {
@@ -96,7 +96,7 @@ func (q *Queue) begin(ctx context.Context, d *dispatch) (goOn bool, err error) {
 			_, err := tx.SaveMessage(ctx, m)
 			return err
 		}
-		if wait = m.UpdatedAt.Add(unclearWait).Sub(now); m.Open > 0 && wait > 0 {
+		if wait = m.UpdatedAt.Add(q.unclearWait).Sub(now); m.Open > 0 && wait > 0 {
 			return nil
 		}
 		if full, err = q.Guard.take(ctx, tx, d.country); err != nil {
@@ -177,10 +177,10 @@ type verdict struct {
 }
 
 // textFailure says what an error of a provider means.
-func textFailure(err error) verdict {
+func (q *Queue) textFailure(err error) verdict {
 	var e *text.Error
 	if !errors.As(err, &e) {
-		return verdict{state: store.MessageQueued, reason: "unclear", log: "no answer", unclear: true, after: unclearWait}
+		return verdict{state: store.MessageQueued, reason: "unclear", log: "no answer", unclear: true, after: q.unclearWait}
 	}
 	v := verdict{state: store.MessageQueued, provider: e.Provider, after: min(e.RetryAfter, longestPause),
 		reason: fmt.Sprintf("%s: %s (%s)", e.Provider, e.Kind, e.Code)}
@@ -191,7 +191,7 @@ func textFailure(err error) verdict {
 	case text.Impossible:
 		v.state = store.MessageFailed
 	default:
-		v.unclear, v.after = true, unclearWait
+		v.unclear, v.after = true, q.unclearWait
 	}
 	v.log = v.reason
 	return v
@@ -236,7 +236,7 @@ func (q *Queue) fail(ctx context.Context, d dispatch, v verdict) error {
 	}
 	q.log.WarnContext(ctx, "message not sent", "reason", v.reason, "session", d.event.Session, "err", v.log)
 	if state == store.MessageQueued {
-		if v.after > pause(d.attempt) {
+		if v.unclear || v.after > pause(d.attempt) {
 			return river.JobSnooze(v.after)
 		}
 		return errors.New(v.reason)

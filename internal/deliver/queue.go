@@ -79,11 +79,13 @@ type Queue struct {
 	driver  riverdriver.Driver[*sql.Tx]
 	insert  *river.Client[*sql.Tx]
 	worker  *river.Client[*sql.Tx]
+
+	unclearWait time.Duration // the constant, for tests to shorten
 }
 
 // NewQueue makes a Queue on a database whose tables are up to date.
 func NewQueue(db *store.DB, s Senders, log *slog.Logger) (*Queue, error) {
-	q := &Queue{Senders: s, db: db, log: log, figures: newFigures(db)}
+	q := &Queue{Senders: s, db: db, log: log, figures: newFigures(db), unclearWait: unclearWait}
 	if s.Text != nil {
 		s.Text.observe = q.figures.observe
 	}

@@ -10,6 +10,9 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"latchkey/internal/app/browsertest"
+	"latchkey/internal/deliver/text"
+	"latchkey/internal/deliver/text/texttest"
+	"latchkey/internal/deliver/text/webhook"
 	"latchkey/internal/face/facetest"
 	"latchkey/internal/mailcatcher"
 )
@@ -22,7 +25,12 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = mail.Close() })
-	d := &demo{mail: mail, how: "in this program, because no smartcard service can be started here"}
+	texts, err := texttest.StartWebhook(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = texts.Close() })
+	d := &demo{mail: mail, texts: texts, how: "in this program, because no smartcard service can be started here"}
 	web := httptest.NewServer(d.pages("http://launch.example", "http://origin.example"))
 	t.Cleanup(web.Close)
 
@@ -49,6 +57,15 @@ func TestPage(t *testing.T) {
 		}
 		browsertest.WaitText(t, tab, subject)
 	}
+	gateway, err := webhook.New(texts.Options(""))
+	if err == nil {
+		_, err = gateway.Send(t.Context(), text.Message{To: "+447700900123", Body: "Your smartcard was unlocked at ward-7.", Reference: "r1"})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	browsertest.WaitText(t, tab, "Text message from Latchkey")
+	browsertest.WaitText(t, tab, "To +447700900123, at")
 	if !browsertest.Get(t, tab, chromedp.Evaluate[bool](`document.activeElement.matches("a.button")`)) {
 		t.Error("the focus is lost")
 	}

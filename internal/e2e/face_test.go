@@ -22,6 +22,16 @@ import (
 
 const mobile = "07700 900123"
 
+// giveMobile puts the holder's mobile number on record.
+func (w *world) giveMobile() {
+	w.t.Helper()
+	holders := filepath.Join(w.folder, "mobile.csv")
+	if err := os.WriteFile(holders, []byte("staff_number,name,mobile\n1001,Sam Taylor,"+mobile+"\n"), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	w.must("", "latchkeyd", "import", "cardholders", holders)
+}
+
 // newFaceWorld is an installation that offers face verification to a holder
 // with a mobile number and, where photo is one, a profile photo.
 func newFaceWorld(t *testing.T, photo []byte) *world {
@@ -31,11 +41,7 @@ func newFaceWorld(t *testing.T, photo []byte) *world {
 	w.must("", "latchkeyd", "init")
 	w.insert("--pin", "246813", "--puk", oldPUK, "--locked")
 	w.enrol()
-	holders := filepath.Join(w.folder, "mobile.csv")
-	if err := os.WriteFile(holders, []byte("staff_number,name,mobile\n1001,Sam Taylor,+447700900123\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	w.must("", "latchkeyd", "import", "cardholders", holders)
+	w.giveMobile()
 	if photo != nil {
 		photos := filepath.Join(w.folder, "photos")
 		if err := os.MkdirAll(photos, 0o700); err != nil {

@@ -113,6 +113,7 @@ const (
 	ReportMismatch   Code = "LK-4110"
 	HolderFailures   Code = "LK-4111"
 	ReceiptForged    Code = "LK-4150"
+	MessageNotKnown  Code = "LK-4151"
 	RequestMalformed Code = "LK-4200"
 	RequestTooLarge  Code = "LK-4201"
 	NoSuchPage       Code = "LK-4202"

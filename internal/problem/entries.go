@@ -93,6 +93,7 @@ func standing() []Entry {
 		{ReportMismatch, http.StatusConflict, "The report does not match this attempt", "The step was never released.", "Nothing needs doing. If your smartcard is still locked, start again."},
 		{HolderFailures, http.StatusForbidden, "Self-service is on hold for you", "There have been too many failed attempts in a row.", "Contact your Registration Authority."},
 		{ReceiptForged, http.StatusForbidden, "The receipt is not the provider's", "A receipt of a text message did not come from a provider that is set up here.", "For operators: check the provider's secret and callback address on both sides."},
+		{MessageNotKnown, 0, "There is no such message", "No message with this reference is on record.", "Check the reference: latchkeyd messages lists them. Records are kept for 90 days."},
 		{RequestMalformed, http.StatusBadRequest, "The request could not be understood", "Something in the request is missing or malformed.", "Start again. If it happens again, give your IT help desk the code of this page."},
 		{RequestTooLarge, http.StatusRequestEntityTooLarge, "The request is too large", "More was sent than is ever needed.", "Check what you typed and try again."},
 		{NoSuchPage, http.StatusNotFound, "There is no such page", "The address does not exist.", "Go back to the start."},

@@ -193,6 +193,9 @@ func (w walker) told(address string) error {
 	if _, err := w.inbox(address, "Your smartcard has been unlocked"); err != nil {
 		return err
 	}
-	fmt.Fprintln(w.out, "the holder was told by email")
+	if _, err := w.inbox(address, "your smartcard was unlocked at"); err != nil {
+		return err
+	}
+	fmt.Fprintln(w.out, "the holder was told by email and text message")
 	return nil
 }

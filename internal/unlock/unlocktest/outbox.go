@@ -5,10 +5,14 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"latchkey/internal/deliver"
 	"latchkey/internal/store"
 )
+
+// patience is how long Settle waits.
+const patience = 30 * time.Second
 
 // outbox keeps what would be sent.
 type outbox struct {
@@ -105,4 +109,19 @@ func (x *Installation) newest(t testing.TB, fits func(deliver.CodeJob) bool) str
 		return err
 	}))
 	return code
+}
+
+// Settle waits until the queue's workers have brought something about.
+func (x *Installation) Settle(t testing.TB, done func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond) // a database tells nobody when it changes
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("the queue never got there")
+		}
+	}
 }

@@ -135,8 +135,11 @@ func value(s, lower, name string, most int) string {
 	if i < 0 {
 		return ""
 	}
-	v, _, _ := strings.Cut(s[i:], " ")
-	v = strings.TrimRight(v, "\r\n\t,;\x00")
+	v := s[i:]
+	if end := strings.IndexAny(v, " \t\r\n\x00"); end >= 0 {
+		v = v[:end]
+	}
+	v = strings.TrimRight(v, ",;")
 	if len(v) > most || !ascii(v) {
 		return ""
 	}

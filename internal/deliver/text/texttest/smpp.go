@@ -100,6 +100,9 @@ func (s *SMPP) Close() error {
 	err := s.listener.Close()
 	s.Drop()
 	s.wait.Wait()
+	if errors.Is(err, net.ErrClosed) {
+		return nil // before
+	}
 	return err
 }
 

@@ -27,6 +27,7 @@ type Message struct {
 	Sender    string // as it was asked for, "" where it was not
 	Reference string // "" where the provider does not take one
 	Parts     int
+	At        time.Time // when it was taken
 }
 
 // Fault is a way for the next requests to fail.
@@ -65,6 +66,7 @@ type box struct {
 	messages []Message
 	changed  chan struct{}
 	fault    Fault
+	passing  int // before the first that fails
 	failing  int
 	next     int
 }
@@ -100,10 +102,13 @@ func (b *box) Wait(ctx context.Context, fits func(Message) bool) (Message, error
 }
 
 // FailNext implements Caught.
-func (b *box) FailNext(n int, f Fault) {
+func (b *box) FailNext(n int, f Fault) { b.FailLater(0, n, f) }
+
+// FailLater is FailNext after some requests that do not fail.
+func (b *box) FailLater(pass, n int, f Fault) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.failing, b.fault = n, f
+	b.passing, b.failing, b.fault = pass, n, f
 }
 
 // failNow is the fault for this request, 0 for none.
@@ -111,6 +116,10 @@ func (b *box) failNow() Fault {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.failing == 0 {
+		return 0
+	}
+	if b.passing > 0 {
+		b.passing--
 		return 0
 	}
 	b.failing--
@@ -128,6 +137,7 @@ func (b *box) number() int {
 func (b *box) catch(m Message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	m.At = time.Now()
 	b.messages = append(b.messages, m)
 	if b.changed != nil {
 		close(b.changed)
