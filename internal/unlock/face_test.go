@@ -364,8 +364,8 @@ func TestStartFaceRefusals(t *testing.T) {
 		code    problem.Code
 	}{
 		{api.FaceRequest{Address: mobile}, problem.FaceConsent},
-		{api.FaceRequest{Address: " ", Consent: true}, problem.AddressMissing},
-		{api.FaceRequest{Address: "+44", Consent: true}, problem.AddressMalformed},
+		{api.FaceRequest{Address: " ", Consent: true}, problem.MobileMissing},
+		{api.FaceRequest{Address: "+44", Consent: true}, problem.MobileMalformed},
 	} {
 		_, err := x.Sessions.StartFace(t.Context(), v.who, k.request)
 		wantCode(t, err, k.code)
