@@ -341,13 +341,12 @@ func TestFaceMethod(t *testing.T) {
 
 // TestPhotoIsEnough: a holder with a photo alone can prove who they are.
 func TestPhotoIsEnough(t *testing.T) {
-	x, checker, c := faced(t, "", nil)
+	x, _, c := faced(t, "", nil)
 	x.Import(t, "staff_number,name,email,mobile\n1001,Sam Taylor,,\n", "")
 	v := identified(t, x, c)
 	_, err := v.look("+447700900999", "sam") // there is no number on record to compare with
 	v.must(err)
-	x, checker, c = faced(t, "", nil)
-	_ = checker
+	x, _, c = faced(t, "", nil)
 	if err := x.DB.Update(t.Context(), func(tx *store.Tx) error { return x.Dir.RemovePhoto(t.Context(), tx, "1001") }); err != nil {
 		t.Fatal(err)
 	}
@@ -364,8 +363,8 @@ func TestStartFaceRefusals(t *testing.T) {
 		code    problem.Code
 	}{
 		{api.FaceRequest{Address: mobile}, problem.FaceConsent},
-		{api.FaceRequest{Address: " ", Consent: true}, problem.AddressMissing},
-		{api.FaceRequest{Address: "+44", Consent: true}, problem.AddressMalformed},
+		{api.FaceRequest{Address: " ", Consent: true}, problem.MobileMissing},
+		{api.FaceRequest{Address: "+44", Consent: true}, problem.MobileMalformed},
 	} {
 		_, err := x.Sessions.StartFace(t.Context(), v.who, k.request)
 		wantCode(t, err, k.code)
