@@ -164,7 +164,8 @@ func (v *Server) call(mux *http.ServeMux, method, path string, f answer) {
 		v.seconds.WithLabelValues(path).Observe(time.Since(began).Seconds())
 		if err != nil && errors.Is(r.Context().Err(), context.Canceled) {
 			v.log.DebugContext(ctx, "the client is gone", "path", path, "err", err)
-			return // nobody's fault, and nobody to tell
+			w.WriteHeader(http.StatusRequestTimeout) // nobody's fault, and mostly nobody to tell
+			return
 		}
 		if err != nil {
 			v.refusals.WithLabelValues(path, string(problem.CodeOf(err))).Inc()

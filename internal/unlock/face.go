@@ -48,7 +48,7 @@ type scanSecret struct {
 
 // StartFace begins a scan in place of any before. Nothing in it depends on the
 // number that was typed (R4). Errors: problem.SessionState, MethodUnavailable,
-// FaceConsent, AddressMissing, AddressMalformed, FaceWait, FaceHeld,
+// FaceConsent, MobileMissing, MobileMalformed, FaceWait, FaceHeld,
 // FaceScanLimit, FaceAway.
 func (s *Service) StartFace(ctx context.Context, who Credentials, r api.FaceRequest) (out api.FaceScan, err error) {
 	var number string

@@ -114,13 +114,12 @@ func TestFaceMendableKeepsTheCount(t *testing.T) {
 // TestFaceBucketsApart: what is used up with a card that has not proven itself
 // is not used up for one that has.
 func TestFaceBucketsApart(t *testing.T) {
-	x, checker, c := faced(t, "", func(c *unlock.Config) { c.Face.AllowUnproven = true })
+	x, _, c := faced(t, "", func(c *unlock.Config) { c.Face.AllowUnproven = true })
 	bare := newCard(t, emulator.Options{})
 	csv, err := emulator.State{GUID: bare.State().GUID, Serial: bare.State().Serial, PUK: bare.State().PUK}.ExportCSV("1001", true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = checker
 	x.Import(t, "", csv) // the same holder's
 	unproven := func() *visitor {
 		v := visit(t, x, bare)
