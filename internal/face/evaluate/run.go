@@ -119,12 +119,12 @@ func describe(ctx context.Context, e face.Engine, name string, read func(string)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	return e.Describe(ctx, p, main(p, found))
+	return e.Describe(ctx, p, subject(p, found))
 }
 
-// main is the face that a picture is of: large and in the middle. Collections
+// subject is the face that a picture is of: large and in the middle. Collections
 // of pictures have people in the background.
-func main(p *face.Picture, found []face.Found) face.Found {
+func subject(p *face.Picture, found []face.Found) face.Found {
 	return slices.MaxFunc(found, func(a, b face.Found) int { return cmp.Compare(prominence(p, a), prominence(p, b)) })
 }
 

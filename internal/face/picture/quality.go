@@ -38,7 +38,7 @@ const (
 	darkest, brightest = 40, 225
 	// mostGlare is the part of the face that may be white: glasses and a shiny
 	// forehead are less.
-	mostGlare = 0.15
+	mostGlare = 0.06
 	// softest is the least detail.
 	softest = 0.15
 	// mostRoll, mostYaw, leastPitch and mostPitch bound how the head is held.
@@ -95,7 +95,8 @@ func Measure(p *face.Picture, found []face.Found) Measures {
 	m.X = (float64(f.Box.X+f.Box.W/2) - float64(p.W)/2) / float64(p.W)
 	m.Y = (float64(f.Box.Y+f.Box.H/2) - float64(p.H)/2) / float64(p.H)
 	m.Roll = math.Atan2(dy, dx) * 180 / math.Pi
-	if m.Eyes < 1 {
+	if !(m.Eyes >= 1 && m.Eyes < 1e6) { // not a face: own models may give anything
+		m.Eyes = 0
 		return m
 	}
 	// In the head's own directions: u from eye to eye, v from eyes to mouth.
