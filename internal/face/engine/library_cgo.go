@@ -20,10 +20,16 @@ var loading sync.Mutex
 // 29843).
 const silence = "ORT_DISABLE_TELEMETRY"
 
-// load loads the library, if none is loaded yet.
+// load loads the library, if none is loaded yet. A file that is named must be
+// there all the same.
 func (l library) load() error {
 	loading.Lock()
 	defer loading.Unlock()
+	if l.path != "" {
+		if _, err := os.Stat(l.path); err != nil {
+			return fmt.Errorf("%w: the runtime library: %w", face.ErrUnavailable, err)
+		}
+	}
 	if ort.IsInitialized() {
 		return nil
 	}
