@@ -102,7 +102,7 @@ func (c *Checker) Photo(ctx context.Context, data []byte) (face.Template, face.R
 	if err != nil {
 		return nil, face.NoFace, fmt.Errorf("find the face of a photo: %w", err)
 	}
-	if reason := picture.Quality(p, found); reason != face.Verified {
+	if reason, _ := picture.Quality(p, found); reason != face.Verified {
 		return nil, reason, nil
 	}
 	t, err := c.engine.Describe(ctx, p, found[0])
