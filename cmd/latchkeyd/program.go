@@ -34,6 +34,7 @@ type program struct {
 	Card    cardCommand    `cmd:"" help:"Commands for one card."`
 	Holder  holderCommand  `cmd:"" help:"Commands for one cardholder."`
 	Audit   auditCommand   `cmd:"" help:"Check or export the audit trail."`
+	Face    faceCommand    `cmd:"" help:"Commands for pictures of faces."`
 	Show    configCommand  `cmd:"" name:"config" help:"Print the effective configuration, secrets hidden."`
 	Demo    demoCommand    `cmd:"" help:"Try Latchkey on this computer: service, inbox, a locked card in software, the application."`
 	Version versionCommand `cmd:"" help:"Print the version."`

@@ -52,6 +52,8 @@ type Config struct {
 	EmailNotice  string   `name:"email_notice" help:"Notice beside security codes by email."`
 	SMSNotice    string   `name:"sms_notice" help:"Notice beside security codes by text message."`
 	FaceNotice   string   `name:"face_notice" help:"Notice beside face verification."`
+	FaceModels   string   `name:"face_models" help:"Folder of your own face models, with manifest.json; empty for those in the program."`
+	FaceRuntime  string   `name:"face_runtime" help:"File of the ONNX Runtime library that runs them; empty for the one in the program."`
 
 	SMTPHost     string `name:"smtp_host" help:"Mail server; empty for none."`
 	SMTPPort     int    `name:"smtp_port" help:"Its port; default 587, or 465 with tls."`

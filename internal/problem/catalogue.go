@@ -92,6 +92,8 @@ const (
 	AuditBroken      Code = "LK-5010"
 	AssetsMissing    Code = "LK-5011"
 	AddressInUse     Code = "LK-5013"
+	FaceUnavailable  Code = "LK-5014"
+	FaceModels       Code = "LK-5015"
 )
 
 // Codes of the way from the application to the service.
@@ -114,6 +116,15 @@ const (
 	ImportKey      Code = "LK-7004"
 	ImportRefused  Code = "LK-7005"
 	ImportFile     Code = "LK-7006"
+)
+
+// Codes of the commands for faces.
+const (
+	FaceFile    Code = "LK-7101"
+	FacePicture Code = "LK-7102"
+	FaceNotGood Code = "LK-7103"
+	FaceNone    Code = "LK-7104"
+	FacePairs   Code = "LK-7105"
 )
 
 // Codes of the pages on loopback.

@@ -98,6 +98,8 @@ func service() []Entry {
 		{AuditBroken, 0, "The audit trail has been changed", "An entry of the audit trail does not fit the one before it.", "Keep the database as evidence and tell your security team."},
 		{AssetsMissing, http.StatusServiceUnavailable, "The pages' styles are missing from this build", "The program was built before its third-party files were fetched.", "Run make setup, then build again."},
 		{AddressInUse, 0, "The address is in use", "Another program is listening on this address and port.", "Stop the other program or choose another address with --listen."},
+		{FaceUnavailable, http.StatusServiceUnavailable, "Face verification is not available here", "This program has nothing to run its face models with.", "Run make setup and build again with cgo, or name the ONNX Runtime library of this machine with face_runtime."},
+		{FaceModels, 0, "The face models cannot be used", "The folder of face models is not what its manifest says.", "Compare the folder with the section \"Your own models\" of docs/face.md, or leave out face_models to use those in the program."},
 	}
 }
 
@@ -122,6 +124,11 @@ func imports() []Entry {
 		{ImportKey, 0, "A card has a different unlocking key already", "An import never changes the unlocking key of a card.", "If the card was issued again, use latchkeyd card reissue."},
 		{ImportRefused, 0, "Nothing was imported", "Some lines are not right, so the whole file was left out.", "Correct the lines that are listed, or import the good ones with --partial."},
 		{ImportFile, 0, "The file cannot be read", "The file does not exist or cannot be opened.", "Check the file's name and rights."},
+		{FaceFile, 0, "The picture cannot be opened", "The file does not exist or cannot be opened.", "Check the file's name and rights."},
+		{FacePicture, 0, "The picture cannot be read", "The file is not a JPEG or PNG picture, or it is damaged or too large.", "Open it in another program, save it as JPEG with no more than 25 million pixels and 16 MiB, and try again."},
+		{FaceNotGood, 0, "Not every picture is good", "At least one of the pictures is not a good profile photo.", "Take those pictures again as the lines above advise."},
+		{FaceNone, 0, "There is no face on the picture", "No face was found on the picture.", "Choose a picture on which the face is seen from the front."},
+		{FacePairs, 0, "The list of pairs is not right", "Each line has two names of pictures and 1 for the same person or 0 for two people, apart by tabs or spaces.", "Correct the line that is named and try again."},
 	}
 }
 

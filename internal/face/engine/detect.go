@@ -11,7 +11,7 @@ import (
 const most = 20
 
 // faces reads the detector's output: boxes with enough score, without those
-// that overlap a better one, in the picture's pixels, largest first.
+// that overlap a better one, in the picture's pixels (whole numbers are their centres), largest first.
 func (d Detector) faces(scores, boxes []float32, m affine) []face.Found {
 	var all []face.Found
 	for i := range len(scores) / 2 {

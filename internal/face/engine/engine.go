@@ -17,6 +17,12 @@ import (
 	"latchkey/internal/face/models"
 )
 
+// Engine is a face.Engine that says what it runs.
+type Engine interface {
+	face.Engine
+	Manifest() Manifest
+}
+
 // Options say what to open.
 type Options struct {
 	Folder  string // of an organisation's own models, with manifest.json; empty for those in the program
@@ -27,7 +33,7 @@ type Options struct {
 // Open loads the models, which takes a fraction of a second, and checks that
 // they are what the manifest says. Its error is a ModelError, or
 // face.ErrUnavailable where this build or machine has nothing to run them.
-func Open(o Options) (face.Engine, error) {
+func Open(o Options) (Engine, error) {
 	if o.Threads < 1 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}

@@ -18,6 +18,28 @@ type Manifest struct {
 	Detector  Detector  `json:"detector"`
 	Landmarks Landmarks `json:"landmarks"`
 	Embedder  Embedder  `json:"embedder"`
+	// Thresholds are the similarities from which two pictures are of the same
+	// person, by how often two people's are: the most often first.
+	Thresholds []Threshold `json:"thresholds"`
+}
+
+// Threshold is a similarity, -1 to 1, that a part FMR of all pairs of pictures
+// of two people reaches.
+type Threshold struct {
+	FMR        float64 `json:"fmr"`
+	Similarity float32 `json:"similarity"`
+}
+
+// Threshold is the lowest similarity at which no more than a part fmr of the
+// pairs of two people match. Where none of the manifest's is that strict it is
+// the strictest, and false.
+func (m Manifest) Threshold(fmr float64) (Threshold, bool) {
+	for _, t := range m.Thresholds {
+		if t.FMR <= fmr {
+			return t, true
+		}
+	}
+	return m.Thresholds[len(m.Thresholds)-1], false
 }
 
 // Network is one ONNX model of 32-bit floats with one input, a picture with
@@ -131,6 +153,15 @@ func (m Manifest) check() error {
 		return errors.New("detector.overlap: give one between 0 and 1")
 	case m.Landmarks.Grow < 0.5 || m.Landmarks.Grow > 4 || m.Landmarks.Shift < -1 || m.Landmarks.Shift > 1:
 		return errors.New("landmarks: give grow between 0.5 and 4 and shift between -1 and 1")
+	}
+	if len(m.Thresholds) == 0 {
+		return errors.New("thresholds: give at least one")
+	}
+	for i, t := range m.Thresholds {
+		if t.FMR <= 0 || t.FMR >= 1 || t.Similarity <= -1 || t.Similarity >= 1 ||
+			i > 0 && (t.FMR >= m.Thresholds[i-1].FMR || t.Similarity <= m.Thresholds[i-1].Similarity) {
+			return errors.New("thresholds: give each a smaller fmr and a higher similarity than the one before")
+		}
 	}
 	for i, p := range m.Embedder.Template {
 		if p[0] < 0 || p[1] < 0 || p[0] > float32(m.Embedder.Width) || p[1] > float32(m.Embedder.Height) || i > 0 && p == m.Embedder.Template[0] {

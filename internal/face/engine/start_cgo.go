@@ -14,18 +14,18 @@ import (
 // engine runs the networks. A session may be run by many at once; a lane holds
 // the inputs and outputs of one of them.
 type engine struct {
-	Manifest
+	manifest                      Manifest
 	detector, landmarks, embedder *session
 	lanes                         chan *lane
 	closing                       sync.Once
 }
 
 // start loads the networks into the runtime.
-func start(s *set, l library, threads int) (face.Engine, error) {
+func start(s *set, l library, threads int) (Engine, error) {
 	if err := l.load(); err != nil {
 		return nil, err
 	}
-	e := &engine{Manifest: s.Manifest, lanes: make(chan *lane, threads)}
+	e := &engine{manifest: s.Manifest, lanes: make(chan *lane, threads)}
 	err := e.open(s, threads)
 	if err != nil {
 		e.destroy()
@@ -60,7 +60,9 @@ func (e *engine) open(s *set, threads int) (err error) {
 	return nil
 }
 
-func (e *engine) Model() string { return e.Name }
+func (e *engine) Model() string { return e.manifest.Name }
+
+func (e *engine) Manifest() Manifest { return e.manifest }
 
 // take waits for a lane.
 func (e *engine) take(ctx context.Context) (*lane, error) {
@@ -87,12 +89,12 @@ func (e *engine) Find(ctx context.Context, p *face.Picture) ([]face.Found, error
 		return nil, err
 	}
 	defer func() { e.lanes <- l }()
-	m := e.Detector.whole(p)
-	e.Detector.fill(l.detector.in, p, m)
+	m := e.manifest.Detector.whole(p)
+	e.manifest.Detector.fill(l.detector.in, p, m)
 	if err := e.detector.run(l.detector); err != nil {
 		return nil, err
 	}
-	found := e.Detector.faces(l.detector.out[0], l.detector.out[1], m)
+	found := e.manifest.Detector.faces(l.detector.out[0], l.detector.out[1], m)
 	for i := range found {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -107,15 +109,15 @@ func (e *engine) Find(ctx context.Context, p *face.Picture) ([]face.Found, error
 // mark finds a face's landmarks.
 func (e *engine) mark(l *lane, p *face.Picture, f *face.Found) error {
 	side := max(f.Box.W, f.Box.H)
-	centre := face.Point{X: f.Box.X + f.Box.W/2, Y: f.Box.Y + f.Box.H/2 + side*e.Landmarks.Shift}
-	m := e.Landmarks.square(centre, side*e.Landmarks.Grow)
-	e.Landmarks.fill(l.landmarks.in, p, m)
+	centre := face.Point{X: f.Box.X + f.Box.W/2, Y: f.Box.Y + f.Box.H/2 + side*e.manifest.Landmarks.Shift}
+	m := e.manifest.Landmarks.square(centre, side*e.manifest.Landmarks.Grow)
+	e.manifest.Landmarks.fill(l.landmarks.in, p, m)
 	if err := e.landmarks.run(l.landmarks); err != nil {
 		return err
 	}
 	for i := range f.Landmarks {
 		x, y := l.landmarks.out[0][2*i], l.landmarks.out[0][2*i+1]
-		f.Landmarks[i] = m.apply(x*float32(e.Landmarks.Width)-0.5, y*float32(e.Landmarks.Height)-0.5)
+		f.Landmarks[i] = m.apply(x*float32(e.manifest.Landmarks.Width)-0.5, y*float32(e.manifest.Landmarks.Height)-0.5)
 	}
 	return nil
 }
@@ -129,17 +131,17 @@ func (e *engine) Describe(ctx context.Context, p *face.Picture, f face.Found) (f
 		return nil, err
 	}
 	defer func() { e.lanes <- l }()
-	m := similarity(e.Embedder.Template, five(&f.Landmarks))
+	m := similarity(e.manifest.Embedder.Template, five(&f.Landmarks))
 	t := make(face.Template, len(l.embedder.out[0]))
 	for pass := range 2 {
 		if pass == 1 {
-			if !e.Embedder.Mirror {
+			if !e.manifest.Embedder.Mirror {
 				break
 			}
-			last := float32(e.Embedder.Width - 1)
+			last := float32(e.manifest.Embedder.Width - 1)
 			m = affine{a: -m.a, b: m.b, c: m.c + m.a*last, d: -m.d, e: m.e, f: m.f + m.d*last}
 		}
-		e.Embedder.fill(l.embedder.in, p, m)
+		e.manifest.Embedder.fill(l.embedder.in, p, m)
 		if err := e.embedder.run(l.embedder); err != nil {
 			return nil, err
 		}

@@ -9,6 +9,6 @@ import (
 )
 
 // start has nothing to run the networks with.
-func start(*set, library, int) (face.Engine, error) {
+func start(*set, library, int) (Engine, error) {
 	return nil, fmt.Errorf("%w: this program was built without cgo", face.ErrUnavailable)
 }

@@ -31,8 +31,11 @@ type Limits struct {
 	Pixels int // width times height
 }
 
-// photo is for profile photos: a camera's or phone's as it comes.
-var photo = Limits{Bytes: 16 << 20, Pixels: 25_000_000}
+// Bounds of profile photos: a camera's or phone's as it comes.
+const (
+	MostBytes  = 16 << 20
+	MostPixels = 25_000_000
+)
 
 // longestSide is what a decoded picture has at most, in pixels: larger ones are
 // halved, or divided by three, and so on. A face of interest has hundreds then.
@@ -44,7 +47,9 @@ const mostScans = 100
 
 // Decode decodes a profile photo of up to 16 MiB and 25 million pixels. Its
 // error is ErrFormat or ErrTooLarge.
-func Decode(data []byte) (*face.Picture, error) { return DecodeWithin(data, photo) }
+func Decode(data []byte) (*face.Picture, error) {
+	return DecodeWithin(data, Limits{MostBytes, MostPixels})
+}
 
 // DecodeWithin is Decode with other limits.
 func DecodeWithin(data []byte, l Limits) (*face.Picture, error) {
