@@ -1,16 +1,23 @@
 package liveness
 
 import (
+	"cmp"
 	"slices"
 
 	"latchkey/internal/face"
 )
 
-// Turned is what a turn of the head did to the face.
+// Turned is what a turn of the head did to the face, in the three frames that
+// show most of it.
 type Turned struct {
-	Depth   float64 // towards the side asked for: sine of the angle that a head's depth explains; a flat picture has none
-	Squeeze float64 // narrowing of the eyes' distance against the height of the face, largest of the turn
+	Depth   float64 // towards the side asked for: sine of the angle that a head's depth explains; a flat picture has little
+	Other   float64 // the same towards the other side
+	Squeeze float64 // narrowing of the eyes' distance against the height of the face
 }
+
+// Excess is how much narrower the face got than the turn of a head makes it. A
+// sheet that looks like a turned head has to be turned much farther.
+func (t Turned) Excess() float64 { return t.Squeeze - t.Depth*t.Depth/2 }
 
 // depths is how far the landmarks 17 to 67 of a usual head are before its eyes,
 // in eye distances.
@@ -79,9 +86,9 @@ func straightShape(shots []*Shot) ([]Place, bool) {
 	return out, true
 }
 
-// MeasureTurn compares the shots of a turn with those of the head straight. Of
-// the turn the three frames count that show most of it. The picture is not
-// mirrored: the nose of a person who turns to their left goes right in it.
+// MeasureTurn compares the shots of a turn with those of the head straight. The
+// picture is not mirrored: the nose of a person who turns to their left goes
+// right in it.
 func MeasureTurn(turn face.Turn, straight, turned []*Shot) Turned {
 	base, ok := straightShape(straight)
 	if !ok {
@@ -91,23 +98,26 @@ func MeasureTurn(turn face.Turn, straight, turned []*Shot) Turned {
 	if turn == face.TurnRight {
 		side = -1
 	}
-	var out Turned
-	var found []float64
+	type frame struct{ depth, squeeze float64 }
+	var found []frame
 	for _, s := range turned {
 		shape, ok := s.shape()
 		if !ok {
 			continue
 		}
-		if k, ok := turnOf(base, shape); ok {
-			found = append(found, side*k)
-		}
-		if h := height(shape); h > 0 {
-			out.Squeeze = max(out.Squeeze, 1-height(base)/h)
+		k, ok := turnOf(base, shape)
+		if h := height(shape); ok && h > 0 {
+			found = append(found, frame{side * k, 1 - height(base)/h})
 		}
 	}
-	slices.Sort(found)
-	if n := len(found); n > 0 {
-		out.Depth = mean(found[max(0, n-3):])
+	slices.SortFunc(found, func(a, b frame) int { return cmp.Compare(a.depth, b.depth) })
+	var out Turned
+	n := min(3, len(found))
+	for i := range n {
+		f := found[len(found)-1-i]
+		out.Depth += f.depth / float64(n)
+		out.Squeeze += f.squeeze / float64(n)
+		out.Other -= found[i].depth / float64(n)
 	}
 	return out
 }

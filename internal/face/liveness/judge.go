@@ -15,6 +15,7 @@ const (
 	ScoreLag     = "lag in milliseconds"
 	ScoreDepth   = "depth"
 	ScoreSqueeze = "squeeze"
+	ScoreExcess  = "squeeze beyond the turn"
 	ScoreShading = "shading"
 	ScoreVeil    = "veil"
 	ScoreTexture = "texture"
@@ -41,9 +42,11 @@ func Judge(p Policy, c face.Challenge, w []face.Window, shots []Shot, same float
 	d.Scores[ScoreGain], d.Scores[ScoreSwing] = light.Gain, light.Swing
 	d.Scores[ScoreLag] = float64(light.Lag.Milliseconds())
 	d.Scores[ScoreDepth], d.Scores[ScoreSqueeze] = moved.Depth, moved.Squeeze
+	d.Scores[ScoreExcess] = moved.Excess()
 	d.Scores[ScoreShading], d.Scores[ScoreVeil] = shade.Shading, shade.Veil
 	d.Scores[ScoreTexture], d.Scores[ScoreJump] = texture, jump
 
+	asked := turn != face.TurnNone
 	seen := light.Mean >= p.MinLight && light.weakest() >= p.MinChannel
 	switch {
 	// What another light or another try can mend.
@@ -51,11 +54,11 @@ func Judge(p Policy, c face.Challenge, w []face.Window, shots []Shot, same float
 		d.Reason = face.LightWeak
 	case seen && light.Lag > p.MaxLag:
 		d.Reason = face.BadTiming
-	case seen && turn != face.TurnNone && moved.Depth < p.MinDepth && moved.Squeeze < p.MinSqueeze:
+	case seen && asked && moved.Depth < p.MinDepth && (moved.Squeeze < p.MinSqueeze || moved.Other >= p.MinDepth):
 		d.Reason = face.NoTurn
 	// What it can't.
 	case !seen,
-		turn != face.TurnNone && !(moved.Depth >= p.MinDepth && moved.Depth <= p.MaxDepth),
+		asked && !(moved.Depth >= p.MinDepth && moved.Depth <= p.MaxDepth && moved.Excess() <= p.MaxExcess),
 		!(shade.Shading >= p.MinShading),
 		!(shade.Veil <= p.MaxVeil),
 		texture > p.MaxTexture,

@@ -27,7 +27,8 @@ type Policy struct {
 	// Depth.
 	MinDepth   float64 // turn explained by a head's depth: sine of the angle
 	MaxDepth   float64 // beyond it the landmarks are not to be trusted
-	MinSqueeze float64 // narrowing of the face without depth that makes it a flat picture; less is no turn
+	MaxExcess  float64 // narrowing of the face beyond what such a turn of a head gives
+	MinSqueeze float64 // narrowing without depth that makes it a flat picture; less is no turn
 
 	// Shading and texture.
 	MinShading float64 // response of the middle of the face over that of its edges
@@ -62,10 +63,10 @@ type Policy struct {
 func Default() Policy {
 	return Policy{
 		MaxLag: 300 * time.Millisecond, LagSearch: 900 * time.Millisecond, LagStep: 20 * time.Millisecond,
-		MinLight: 0.70, MinChannel: 0.40, MinGain: 0.008, MinSwing: 0.010,
-		MinDepth: 0.10, MaxDepth: 0.80, MinSqueeze: 0.05,
-		MinShading: 1.05, MaxVeil: 0.5, MaxTexture: 18,
-		MinSame: 0.5, MaxJump: 0.25,
+		MinLight: 0.75, MinChannel: 0.50, MinGain: 0.008, MinSwing: 0.010,
+		MinDepth: 0.18, MaxDepth: 0.80, MaxExcess: 0.065, MinSqueeze: 0.05,
+		MinShading: 0.85, MaxVeil: 0.7, MaxTexture: 20,
+		MinSame: 0.55, MaxJump: 0.20,
 		MinStepFrames: 2, MaxStepFrames: 6, MinTurnFrames: 4,
 		MinSpan: 0.4, MinHold: 0.9, MaxOverrun: 2 * time.Second, MaxScan: 30 * time.Second, MaxMissing: 0.2,
 		MinFace: 0.08, MaxFace: 0.40, MaxOff: 0.25,
