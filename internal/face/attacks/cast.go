@@ -1,6 +1,6 @@
 // Package attacks lets simulated people and attackers through whole scans, with
 // the real engine and real pixels, and counts who is verified. Its table in
-// docs/face.md is written by internal/face/attacks/table.
+// docs/face.md is written by internal/face/attacks/report.
 package attacks
 
 import (

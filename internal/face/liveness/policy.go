@@ -64,7 +64,7 @@ func Default() Policy {
 	return Policy{
 		MaxLag: 300 * time.Millisecond, LagSearch: 900 * time.Millisecond, LagStep: 20 * time.Millisecond,
 		MinLight: 0.75, MinChannel: 0.50, MinGain: 0.008, MinSwing: 0.010,
-		MinDepth: 0.18, MaxDepth: 0.80, MaxExcess: 0.065, MinSqueeze: 0.05,
+		MinDepth: 0.18, MaxDepth: 0.80, MaxExcess: 0.080, MinSqueeze: 0.05,
 		MinShading: 0.85, MaxVeil: 0.7, MaxTexture: 20,
 		MinSame: 0.55, MaxJump: 0.20,
 		MinStepFrames: 2, MaxStepFrames: 6, MinTurnFrames: 4,
