@@ -39,10 +39,11 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(add
 		return err
 	}
 	defer func() { err = errors.Join(err, base.DB.Close()) }()
-	parts, err := base.unlocking(c, log)
+	parts, err := base.unlocking(ctx, c, log)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, parts.faces.Close()) }()
 	certificates, err := loadCertificates(c.TLSCert, c.TLSKey, log)
 	if err != nil {
 		return err
@@ -71,6 +72,10 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(add
 	defer stopCleaning() // before the database closes
 	go clean(cleaning, parts.sessions, log)
 	edge := service.New(parts.sessions, log)
+	edge.TakeReceipts(parts.queue)
+	if err := edge.Register(parts.queue.Collector()); err != nil {
+		return fmt.Errorf("register figures: %w", err)
+	}
 	served := make(chan error, 2)
 	web := serve(edge.Handler(), listener, certificates, log, served)
 	var metrics *http.Server
