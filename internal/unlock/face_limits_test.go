@@ -116,7 +116,9 @@ func TestFaceMendableKeepsTheCount(t *testing.T) {
 func TestFaceBucketsApart(t *testing.T) {
 	x, _, c := faced(t, "", func(c *unlock.Config) { c.Face.AllowUnproven = true })
 	bare := newCard(t, emulator.Options{})
-	csv, err := emulator.State{GUID: bare.State().GUID, Serial: bare.State().Serial, PUK: bare.State().PUK}.ExportCSV("1001", true)
+	state := bare.State()
+	state.Keys = nil // it can prove nothing
+	csv, err := state.ExportCSV("1001", true)
 	if err != nil {
 		t.Fatal(err)
 	}
