@@ -56,7 +56,7 @@ func (f importFlags) run(ctx context.Context, s shared, imp importer) (err error
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, base.DB.Close()) }()
+	defer func() { err = errors.Join(err, base.Close()) }()
 	bad := 0
 	last := time.Now()
 	result, err := imp(base.Directory, ctx, base.DB, file, directory.ImportOptions{Partial: f.Partial, DryRun: f.DryRun,
@@ -99,7 +99,7 @@ func (c reissueCommand) Run(ctx context.Context, s shared) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, base.DB.Close()) }()
+	defer func() { err = errors.Join(err, base.Close()) }()
 	err = base.DB.Update(ctx, func(tx *store.Tx) error {
 		return base.Directory.Reissue(ctx, tx, c.Family, c.Identifier, strings.TrimSpace(line))
 	})
@@ -123,7 +123,7 @@ func (c resetCommand) Run(ctx context.Context, s shared) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, base.DB.Close()) }()
+	defer func() { err = errors.Join(err, base.Close()) }()
 	sessions := unlock.New(unlock.Parts{DB: base.DB, Directory: base.Directory, Keys: base.Keys}, unlock.Config{})
 	if err := sessions.Forgive(ctx, c.StaffNumber); err != nil {
 		return err
@@ -144,7 +144,7 @@ func (auditVerify) Run(ctx context.Context, s shared) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, base.DB.Close()) }()
+	defer func() { err = errors.Join(err, base.Close()) }()
 	result, err := audit.Verify(ctx, base.DB)
 	if err != nil {
 		return err
@@ -163,7 +163,7 @@ func (auditExport) Run(ctx context.Context, s shared) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, base.DB.Close()) }()
+	defer func() { err = errors.Join(err, base.Close()) }()
 	return audit.Export(ctx, base.DB, s.out)
 }
 

@@ -38,7 +38,14 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(add
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, base.DB.Close()) }()
+	defer func() { err = errors.Join(err, base.Close()) }()
+	if base.Journal != nil {
+		if err := base.Journal.Start(ctx, base.DB); err != nil {
+			return err
+		}
+	} else {
+		log.Warn("there is no key journal: a database that was restored goes unnoticed, and cards can be lost", "setting", "key_journal")
+	}
 	parts, err := base.unlocking(c, log)
 	if err != nil {
 		return err
@@ -71,6 +78,18 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(add
 	defer stopCleaning() // before the database closes
 	go clean(cleaning, parts.sessions, log)
 	edge := service.New(parts.sessions, log)
+	state := newReleaseFigures()
+	edge.Register(state.state)
+	last := base.look(ctx, log, state, "")
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		base.watch(cleaning, log, state, last)
+	}()
+	defer func() {
+		stopCleaning()
+		<-watching
+	}()
 	served := make(chan error, 2)
 	web := serve(edge.Handler(), listener, certificates, log, served)
 	var metrics *http.Server

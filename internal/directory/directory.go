@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/cardkey"
 	"latchkey/internal/problem"
 	"latchkey/internal/seal"
 	"latchkey/internal/store"
@@ -44,6 +45,9 @@ type Options struct {
 	// taken.
 	CountryCode string
 	Log         *slog.Logger // default: nothing is logged
+	// Recorder gets keys that are on a card already, such as a reissued one's,
+	// before they are kept; nil: nothing does.
+	Recorder cardkey.Recorder
 }
 
 // Directory looks up and keeps holders, cards and contacts.
@@ -52,12 +56,13 @@ type Directory struct {
 	domains     map[string]bool
 	countryCode string
 	log         *slog.Logger
+	recorder    cardkey.Recorder
 }
 
 // New makes a Directory. Error: problem.ConfigInvalid for a domain or country
 // code that is none.
 func New(keys *seal.Keyring, o Options) (*Directory, error) {
-	d := &Directory{keys: keys, domains: make(map[string]bool), countryCode: o.CountryCode, log: o.Log}
+	d := &Directory{keys: keys, domains: make(map[string]bool), countryCode: o.CountryCode, log: o.Log, recorder: o.Recorder}
 	for _, name := range o.EmailDomains {
 		domain, err := normaliseDomain(name)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/card"
+	"latchkey/internal/cardkey"
 	"latchkey/internal/problem"
 	"latchkey/internal/store"
 )
@@ -206,6 +207,8 @@ func (c *cardRecord) add(ctx context.Context, tx *store.Tx, h store.Holder) erro
 		return err
 	}
 	c.d.signCard(&n)
+	k := newKey(n.ID, cardkey.PUK, "import", n.Epoch, now)
+	cardkey.Sign(c.d.keys, &n, []store.Key{k})
 	err = tx.InsertCard(ctx, n)
 	if errors.Is(err, store.ErrExists) {
 		return badLine(problem.ImportLine, "Another card has the serial number %s.", c.serial)
@@ -213,7 +216,7 @@ func (c *cardRecord) add(ctx context.Context, tx *store.Tx, h store.Holder) erro
 	if err != nil {
 		return err
 	}
-	if err := c.d.insertKey(ctx, tx, n.ID, c.puk, "import"); err != nil {
+	if err := cardkey.Add(ctx, tx, c.d.keys, &k, []byte(c.puk)); err != nil {
 		return err
 	}
 	return audit.Append(ctx, tx, audit.Event{Actor: audit.ActorOperator, Action: audit.CardAdded, CardID: n.ID, Holder: h.ID,
@@ -242,7 +245,7 @@ func (c *cardRecord) change(ctx context.Context, tx *store.Tx, have store.Card, 
 		}
 	}
 	if needsKey {
-		if err := c.d.insertKey(ctx, tx, have.ID, c.puk, "import"); err != nil {
+		if err := c.d.insertKey(ctx, tx, &have, c.puk, "import"); err != nil {
 			return unchanged, err
 		}
 		details["key"] = "stored"
@@ -284,11 +287,11 @@ func (c *cardRecord) checkKey(ctx context.Context, tx *store.Tx, have store.Card
 		return err == nil, err
 	}
 	for _, k := range keys {
-		puk, err := c.d.openKey(k)
+		puk, err := cardkey.Open(ctx, tx, c.d.keys, have, k)
 		if err != nil {
 			return false, fmt.Errorf("open a key of card %s: %w", have.ID, err)
 		}
-		if puk == c.puk {
+		if string(puk) == c.puk {
 			return false, nil
 		}
 	}

@@ -13,12 +13,18 @@ var errNoKey = errors.New("no unlocking key is held for this card")
 // pair is the candidates of a card. pending may be nil.
 type pair struct {
 	current, pending *store.Key
+	// many, where not nil, is all candidates in the order in which they are
+	// tried: a journal has put back more than two (see many.go).
+	many []*store.Key
 	// neverTaken: by what the card has signed it cannot hold the pending key.
 	neverTaken bool
 }
 
 // held gives the keys that the card may hold.
 func (p pair) held() []*store.Key {
+	if p.many != nil {
+		return p.many
+	}
 	if p.pending == nil || p.neverTaken {
 		return []*store.Key{p.current}
 	}
@@ -37,12 +43,21 @@ func candidates(ctx context.Context, tx *store.Tx, cardID string) (pair, error) 
 			p.current = &keys[i]
 		case store.KeyPending:
 			p.pending = &keys[i]
+		case store.KeySpare:
+			p.many = append(p.many, &keys[i])
 		}
 	}
 	if p.current == nil {
 		return pair{}, errNoKey
 	}
-	if p.pending != nil {
+	if p.many != nil {
+		p.many = append(p.many, p.current)
+		if p.pending != nil {
+			p.many = append(p.many, p.pending)
+		}
+		return p, nil
+	}
+	if p.pending != nil && !p.pending.Restored {
 		p.neverTaken, err = tx.NeverTaken(ctx, cardID, p.pending.ID)
 	}
 	return p, err
@@ -59,6 +74,9 @@ type planned struct {
 // plan says what follows the steps that a session was released already. ok is
 // false where nothing does: a step has no outcome yet, or all is done.
 func plan(have pair, pendingFirst bool, done []store.Release) (p planned, ok bool) {
+	if len(done) == 0 && have.many != nil {
+		return planned{action: api.ActionUnblock, key: have.many[0]}, true
+	}
 	if len(done) == 0 {
 		if pendingFirst && have.pending != nil && !have.neverTaken {
 			return unblockWith(have, have.pending), true
@@ -91,6 +109,9 @@ func plan(have pair, pendingFirst bool, done []store.Release) (p planned, ok boo
 // pending one until that becomes current. And an attempt that ended in its
 // second step, with a key that was not to be changed, had the right order.
 func reorder(ctx context.Context, tx *store.Tx, c store.Card, have pair) (bool, error) {
+	if have.many != nil {
+		return c.PendingFirst, nil // sort has seen to it
+	}
 	if have.neverTaken {
 		return false, nil
 	}

@@ -121,6 +121,7 @@ func imports() []Entry {
 		{ImportLine, 0, "A line is not right", "A line has a value that cannot be used.", "Correct the lines that are listed and import the file again. Lines that are already in are left as they are."},
 		{ImportKey, 0, "A card has a different unlocking key already", "An import never changes the unlocking key of a card.", "If the card was issued again, use latchkeyd card reissue."},
 		{ImportRefused, 0, "Nothing was imported", "Some lines are not right, so the whole file was left out.", "Correct the lines that are listed, or import the good ones with --partial."},
+		{ImportSealed, 0, "The encrypted file cannot be opened", "It was encrypted to another import key, it is damaged, or its end is missing.", "Print the key with latchkeyd keys import-key, encrypt the file to it again with latchkeyd keys encrypt, and import that."},
 		{ImportFile, 0, "The file cannot be read", "The file does not exist or cannot be opened.", "Check the file's name and rights."},
 	}
 }

@@ -62,6 +62,9 @@ func New(s Sessions, log *slog.Logger) *Server {
 	return v
 }
 
+// Register adds figures of other parts.
+func (v *Server) Register(c prometheus.Collector) { v.registry.MustRegister(c) }
+
 // Metrics serves the figures for Prometheus.
 func (v *Server) Metrics() http.Handler {
 	return promhttp.HandlerFor(v.registry, promhttp.HandlerOpts{})
