@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs what building, the demo and the tests need: Debian packages, Go
-# modules and the pages' third-party assets. Quick when nothing is missing.
+# modules, the pages' third-party assets and what face verification runs. Quick
+# when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(
-  gcc libc6-dev                      # the race detector needs cgo
+  gcc libc6-dev                      # face verification and the race detector need cgo
   pcscd libpcsclite1 vsmartcard-vpcd # a real PC/SC service and a virtual reader
   opensc yubico-piv-tool yubikey-manager # the tools that examine the card
   chromium                           # the browser that walks through the pages
@@ -29,3 +30,4 @@ fi
 
 go mod download
 scripts/assets.sh
+scripts/models.sh

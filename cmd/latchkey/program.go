@@ -205,7 +205,8 @@ func (pagesCommand) Run(ctx context.Context, w *workstation) error {
 }
 
 type unlockCommand struct {
-	Email     string `help:"Your email address." placeholder:"ADDRESS"`
+	Email     string `help:"Your email address, for a security code by email." placeholder:"ADDRESS" xor:"address"`
+	Mobile    string `help:"Your mobile phone number, for a security code by text message." placeholder:"NUMBER" xor:"address"`
 	Forgotten bool   `help:"The card is not locked, but you have forgotten its passcode."`
 }
 
@@ -213,7 +214,7 @@ func (c unlockCommand) Run(ctx context.Context, w *workstation) error {
 	if w.unset != nil {
 		return w.unset
 	}
-	return terminal.New(w.engine, w.in, w.out).Unlock(ctx, c.Email, c.Forgotten)
+	return terminal.New(w.engine, w.in, w.out).Unlock(ctx, terminal.Given{Email: c.Email, Mobile: c.Mobile}, c.Forgotten)
 }
 
 type changeCommand struct{}

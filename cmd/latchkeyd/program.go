@@ -28,15 +28,17 @@ type program struct {
 	Config string `name:"config-file" short:"c" type:"path" help:"Configuration file (TOML); default is /etc/latchkey/latchkeyd.toml where it is there."`
 	kong.Plugins
 
-	Init    initCommand    `cmd:"" help:"Make the data folder and the key files of a new installation."`
-	Serve   serveCommand   `cmd:"" help:"Run the service."`
-	Import  importCommand  `cmd:"" help:"Import cardholders or cards from a CSV file."`
-	Card    cardCommand    `cmd:"" help:"Commands for one card."`
-	Holder  holderCommand  `cmd:"" help:"Commands for one cardholder."`
-	Audit   auditCommand   `cmd:"" help:"Check or export the audit trail."`
-	Show    configCommand  `cmd:"" name:"config" help:"Print the effective configuration, secrets hidden."`
-	Demo    demoCommand    `cmd:"" help:"Try Latchkey on this computer: service, inbox, a locked card in software, the application."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Init     initCommand     `cmd:"" help:"Make the data folder and the key files of a new installation."`
+	Serve    serveCommand    `cmd:"" help:"Run the service."`
+	Import   importCommand   `cmd:"" help:"Import cardholders or cards from a CSV file."`
+	Card     cardCommand     `cmd:"" help:"Commands for one card."`
+	Holder   holderCommand   `cmd:"" help:"Commands for one cardholder."`
+	Audit    auditCommand    `cmd:"" help:"Check or export the audit trail."`
+	Messages messagesCommand `cmd:"" help:"What became of emails and text messages."`
+	Face     faceCommand     `cmd:"" help:"Commands for faces and profile photos."`
+	Show     configCommand   `cmd:"" name:"config" help:"Print the effective configuration, secrets hidden."`
+	Demo     demoCommand     `cmd:"" help:"Try Latchkey on this computer: service, inbox, a locked card in software, the application."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 
 // shared is what commands get.

@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"latchkey/internal/face/facetest"
 	"latchkey/internal/scripttest"
 )
 
@@ -17,7 +19,17 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
-	scripttest.Run(t, map[string]scripttest.Command{"jsonlines": jsonLines})
+	scripttest.Run(t, map[string]scripttest.Command{"jsonlines": jsonLines, "photo": photo})
+}
+
+// photo NAME FILE: writes the profile photo of one of facetest's people.
+func photo(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: photo NAME FILE")
+	}
+	f, err := facetest.ReadFace(args[0])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), f.Photo, 0o600))
 }
 
 // jsonLines FILE FIELD...: every line is one JSON object with these fields.

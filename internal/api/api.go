@@ -22,6 +22,7 @@ const (
 	PathCodeCheck = "/v1/sessions/{id}/code/check" // POST CodeCheck -> Session
 	PathRelease   = "/v1/sessions/{id}/release"    // POST ReleaseRequest -> Envelope
 	PathReport    = "/v1/sessions/{id}/report"     // POST Report -> Reported
+	PathReceipts  = "/v1/receipts/{provider}"      // POST by a provider of text messages (204)
 )
 
 // MaxBody is the largest request body in bytes that the service reads.

@@ -25,6 +25,7 @@ import (
 type Client struct {
 	base *url.URL
 	http *http.Client
+	slow *http.Client // of calls with a large body
 	wait func(ctx context.Context, attempt int) error
 }
 
@@ -34,6 +35,9 @@ type Credentials struct{ ID, Token string }
 const (
 	// callTimeout is how long one call may take, retries included not.
 	callTimeout = 15 * time.Second
+	// framesTimeout is how long the frames of a scan may be on their way and
+	// then be looked at.
+	framesTimeout = 75 * time.Second
 	// attempts is how often a call that may be repeated is tried.
 	attempts = 3
 	// maxAnswer is the longest answer in bytes that is read.
@@ -73,8 +77,14 @@ func NewClient(address string, roots *x509.CertPool) (*Client, error) {
 	if loopback(base.Hostname()) {
 		transport.Proxy = nil
 	}
-	return &Client{base: base, wait: backoff, http: &http.Client{Transport: transport, Timeout: callTimeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
+	slow := transport.Clone()
+	slow.ResponseHeaderTimeout = framesTimeout
+	return &Client{base: base, wait: backoff, http: client(transport, callTimeout), slow: client(slow, framesTimeout)}, nil
+}
+
+func client(t *http.Transport, timeout time.Duration) *http.Client {
+	return &http.Client{Transport: t, Timeout: timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // Address is the service's address.
@@ -131,6 +141,21 @@ func (c *Client) SendCode(ctx context.Context, who Credentials, r CodeRequest) (
 // CheckCode presents a security code.
 func (c *Client) CheckCode(ctx context.Context, who Credentials, r CodeCheck) (Session, error) {
 	return do[Session](ctx, c, "POST", PathCodeCheck, who, r, false)
+}
+
+// StartFace begins a scan of the person's face.
+func (c *Client) StartFace(ctx context.Context, who Credentials, r FaceRequest) (FaceScan, error) {
+	return do[FaceScan](ctx, c, "POST", PathFace, who, r, false)
+}
+
+// FaceStep fixes the frames of a step and gets the next.
+func (c *Client) FaceStep(ctx context.Context, who Credentials, r FaceStepDone) (FaceStep, error) {
+	return do[FaceStep](ctx, c, "POST", PathFaceStep, who, r, true)
+}
+
+// SendFaces sends the frames of a scan, which is used up by it.
+func (c *Client) SendFaces(ctx context.Context, who Credentials, r FaceFrames) (Session, error) {
+	return do[Session](ctx, c, "POST", PathFaceFrames, who, r, false)
 }
 
 // Release asks for the unlocking keys of a step.
@@ -192,7 +217,12 @@ func (c *Client) once(ctx context.Context, method, path string, who Credentials,
 	if who.Token != "" {
 		r.Header.Set("Authorization", "Bearer "+who.Token)
 	}
-	w, err := c.http.Do(r)
+	caller := c.http
+	if path == PathFaceFrames {
+		caller = c.slow
+		r.Header.Set("Expect", "100-continue") // what is refused is not sent in vain
+	}
+	w, err := caller.Do(r)
 	if err != nil {
 		return noAnswer(err)
 	}

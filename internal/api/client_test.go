@@ -60,6 +60,12 @@ var calls = map[string]struct {
 		"POST /v1/sessions/s1/code", false},
 	"check": {func(ctx context.Context, c *Client) error { _, err := c.CheckCode(ctx, who, CodeCheck{}); return err },
 		"POST /v1/sessions/s1/code/check", false},
+	"face": {func(ctx context.Context, c *Client) error { _, err := c.StartFace(ctx, who, FaceRequest{}); return err },
+		"POST /v1/sessions/s1/face", false},
+	"step": {func(ctx context.Context, c *Client) error { _, err := c.FaceStep(ctx, who, FaceStepDone{}); return err },
+		"POST /v1/sessions/s1/face/step", true},
+	"frames": {func(ctx context.Context, c *Client) error { _, err := c.SendFaces(ctx, who, FaceFrames{}); return err },
+		"POST /v1/sessions/s1/face/frames", false},
 	"release": {func(ctx context.Context, c *Client) error {
 		_, err := c.Release(ctx, who, ReleaseRequest{})
 		return err
@@ -235,7 +241,7 @@ func TestServiceDown(t *testing.T) {
 }
 
 // TestServiceSlow: a service that takes the request and never answers, or
-// stops in the middle, is given up after 15 seconds.
+// stops in the middle, is given up after 15 seconds, and with frames after 75.
 func TestServiceSlow(t *testing.T) {
 	for name, begin := range map[string]string{
 		"no answer":   "",
@@ -244,7 +250,7 @@ func TestServiceSlow(t *testing.T) {
 		for call, x := range calls {
 			synctest.Test(t, func(t *testing.T) {
 				c, pauses := clientOf(t, "http://127.0.0.1:1", nil)
-				c.http.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
+				dial := func(context.Context, string, string) (net.Conn, error) {
 					ours, theirs := net.Pipe()
 					go func() {
 						buffer := make([]byte, 4096)
@@ -254,12 +260,18 @@ func TestServiceSlow(t *testing.T) {
 					}()
 					return ours, nil
 				}
+				want := callTimeout
+				if call == "frames" {
+					want = framesTimeout
+				}
+				c.http.Transport.(*http.Transport).DialContext, c.slow.Transport.(*http.Transport).DialContext = dial, dial
 				began := time.Now()
 				err := x.make(t.Context(), c)
-				if problem.CodeOf(err) != problem.ServiceSlow || time.Since(began) != callTimeout || len(*pauses) != 0 {
+				if problem.CodeOf(err) != problem.ServiceSlow || time.Since(began) != want || len(*pauses) != 0 {
 					t.Errorf("%s: %s: %v after %s, pauses %v", name, call, err, time.Since(began), *pauses)
 				}
 				c.http.CloseIdleConnections()
+				c.slow.CloseIdleConnections()
 			})
 		}
 	}

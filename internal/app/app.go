@@ -9,7 +9,9 @@
 // ends in a redirect, and a page that is out of step with the journey leads to
 // the right one.
 //
-// One page a file: page_start.go, page_method.go, page_email.go, page_code.go,
+// One page a file: page_start.go, page_method.go, page_email.go, page_mobile.go,
+// page_code.go, page_face_number.go, page_face_instructions.go,
+// page_face_scan.go, page_face_elsewhere.go, page_face_failed.go,
 // page_passcode.go, page_working.go, page_done.go, page_change.go,
 // page_forgotten.go, page_troubleshooting.go, page_problem.go.
 package app

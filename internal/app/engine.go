@@ -5,6 +5,7 @@ import (
 
 	"latchkey/internal/api"
 	"latchkey/internal/journey"
+	"latchkey/internal/problem"
 )
 
 // Engine is the journey as the pages see it: one for the application, shown
@@ -24,6 +25,19 @@ type Engine interface {
 	SendCode(ctx context.Context, method api.Method, address string) error
 	// CheckCode presents a security code.
 	CheckCode(ctx context.Context, code string) error
+	// AskFace notes the mobile number that face verification is asked for with.
+	AskFace(ctx context.Context, number string) error
+	// AgreeFace notes that the person has agreed to the scan.
+	AgreeFace(ctx context.Context) error
+	// BeginFace begins a scan; one that is under way is given up.
+	BeginFace(ctx context.Context) (journey.Scan, error)
+	// FaceStep fixes the frames of a step and gives the next one. With Number 0
+	// FinishFace follows.
+	FaceStep(ctx context.Context, scan string, number int, frames []api.FaceFrame) (api.FaceStep, error)
+	// FinishFace has a scan decided.
+	FinishFace(ctx context.Context, scan string) error
+	// StopFace gives a scan up; why may be nil.
+	StopFace(ctx context.Context, why *problem.Problem) error
 	// SetPasscode checks the passcode against the rules, and then unlocks the
 	// card with it in the background. View tells the progress.
 	SetPasscode(ctx context.Context, passcode string) error
@@ -59,6 +73,7 @@ const (
 	StepNone     = journey.StepNone
 	StepMethod   = journey.StepMethod
 	StepCode     = journey.StepCode
+	StepFace     = journey.StepFace
 	StepPasscode = journey.StepPasscode
 	StepWorking  = journey.StepWorking
 	StepDone     = journey.StepDone

@@ -18,11 +18,14 @@ type fakeEngine struct {
 	status  Status
 	changed chan struct{}
 	calls   []string
+	asked   []api.Method // how codes were asked for
 
 	now     func() time.Time
 	service api.Service
 	fail    map[string]error // what a call fails with
 	watch   []chan Status
+	face    bool // face verification is offered
+	scan    fakeScan
 }
 
 var start = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
@@ -98,18 +101,27 @@ func (f *fakeEngine) Start(_ context.Context, purpose api.Purpose, reader string
 			{Method: api.MethodSMS, Notice: "Text messages are not available yet."},
 			{Method: api.MethodFace, Notice: "Face verification is unavailable. We hope to bring it back soon."},
 		}}
+		if f.face {
+			v.Methods[2] = api.MethodStatus{Method: api.MethodFace, Available: true}
+		}
 	})
 	return nil
 }
 
-func (f *fakeEngine) SendCode(_ context.Context, _ api.Method, address string) error {
+func (f *fakeEngine) SendCode(_ context.Context, m api.Method, address string) error {
 	if err := f.called("send"); err != nil {
 		return err
 	}
-	if !strings.Contains(address, "@") {
+	switch {
+	case m == api.MethodSMS && !strings.HasPrefix(address, "0"):
+		return problem.New(problem.MobileMalformed)
+	case m == api.MethodEmail && !strings.Contains(address, "@"):
 		return problem.New(problem.AddressMalformed)
 	}
-	f.set(func(v *View) { v.Step, v.Address, v.SendsLeft, v.ResendAt = StepCode, address, 4, f.now() })
+	f.mu.Lock()
+	f.asked = append(f.asked, m)
+	f.mu.Unlock()
+	f.set(func(v *View) { v.Step, v.Method, v.Address, v.SendsLeft, v.ResendAt = StepCode, m, address, 4, f.now() })
 	return nil
 }
 

@@ -165,7 +165,7 @@ func TestTypedAddressComesBackOnce(t *testing.T) {
 
 func TestLargeInput(t *testing.T) {
 	large := strings.Repeat("a", 10_000)
-	for path, field := range map[string]string{"/start": "reader", "/method": "method", "/email": "email", "/code": "code", "/passcode": "passcode", "/change": "old"} {
+	for path, field := range map[string]string{"/start": "reader", "/method": "method", "/email": "email", "/mobile": "mobile", "/code": "code", "/passcode": "passcode", "/change": "old"} {
 		for _, size := range []int{600, 10_000} {
 			x := newSite(t)
 			c := x.launched()

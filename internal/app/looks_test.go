@@ -231,7 +231,7 @@ func TestPagesWithoutJavaScript(t *testing.T) {
 	browsertest.Do(t, tab, chromedp.Navigate(x.server.gate.launchAddress()))
 	browsertest.WaitText(t, tab, "Unlock your smartcard")
 	browsertest.Do(t, tab, browsertest.WithoutJavaScript())
-	for _, sc := range pick(t, "start-no-card", "forgotten", "passcode", "working-card-pulled", "troubleshooting-one", "change-no-card") {
+	for _, sc := range pick(t, "start-no-card", "forgotten", "passcode", "working-card-pulled", "troubleshooting-one", "change-no-card", "face-no-camera", "face-instructions", "troubleshooting-camera") {
 		x.engine.set(func(v *View) { *v = sc.view })
 		x.engine.see(sc.status)
 		browsertest.Do(t, tab, chromedp.Navigate(x.server.gate.origin+sc.path))

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -15,7 +16,9 @@ import (
 // R4): whether one is registered shows nowhere.
 type codeBody struct {
 	Notice      string
+	Mobile      bool // the code was asked for by text message
 	Address     string
+	Again       string // the page where the address is typed
 	Code        ui.Input
 	Tries       string
 	CanResend   bool
@@ -30,7 +33,7 @@ func (s *server) codePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	n := s.memory.of(r)
-	body := codeBody{Notice: because(r), Address: v.Address, Contact: s.contact(), Code: ui.Input{
+	body := codeBody{Notice: because(r), Mobile: v.Method == api.MethodSMS, Address: v.Address, Again: cmp.Or(methodPath(v.Method), "/method"), Contact: s.contact(), Code: ui.Input{
 		Label: ui.Label{Text: "Security code", Size: "m"}, ID: "code", Name: "code", Hint: "The code is 6 digits, for example 123\u00a0456",
 		Error: n.error("code"), Autocomplete: "one-time-code", InputMode: "numeric", Width: 10, Code: true, NoSpellcheck: true,
 	}}
@@ -42,8 +45,12 @@ func (s *server) codePage(w http.ResponseWriter, r *http.Request) {
 	}
 	body.CanResend, body.ResendWords = s.canResend(v)
 	body.CanLater = v.SendsLeft > 0
+	title := "Check your email"
+	if body.Mobile {
+		title = "Check your phone"
+	}
 	s.render(w, r, http.StatusOK, "code", ui.Page{
-		Title: "Check your email", Back: "/email", Timer: s.timer(v), Body: body,
+		Title: title, Back: body.Again, Timer: s.timer(v), Body: body,
 		Errors: errorLinks(n, map[string]string{"code": "code"}),
 	})
 }
@@ -86,13 +93,13 @@ func (s *server) code(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// resend asks for another code at the same address.
+// resend asks for another code in the same way, at the same address.
 func (s *server) resend(w http.ResponseWriter, r *http.Request) {
 	v, ok := s.at(w, r, StepCode)
 	if !ok {
 		return
 	}
-	if p := asProblem(s.engine.SendCode(r.Context(), api.MethodEmail, v.Address)); p != nil {
+	if p := asProblem(s.engine.SendCode(r.Context(), v.Method, v.Address)); p != nil {
 		s.stopped(w, r, "/code", p)
 		return
 	}

@@ -18,12 +18,15 @@ type emailBody struct {
 }
 
 func (s *server) emailPage(w http.ResponseWriter, r *http.Request) {
-	v, ok := s.at(w, r, StepMethod, StepCode)
+	v, ok := s.at(w, r, StepMethod, StepCode, StepFace)
 	if !ok {
 		return
 	}
 	n := s.memory.of(r)
-	value := v.Address
+	value := ""
+	if v.Method == api.MethodEmail {
+		value = v.Address
+	}
 	if n.typed.Has("email") {
 		value = n.typed.Get("email")
 	}
@@ -43,27 +46,41 @@ func (s *server) email(w http.ResponseWriter, r *http.Request) {
 		s.stopped(w, r, "/email", err)
 		return
 	}
-	if _, ok := s.at(w, r, StepMethod, StepCode); !ok {
+	if _, ok := s.at(w, r, StepMethod, StepCode, StepFace); !ok {
 		return
 	}
-	address := strings.TrimSpace(r.PostFormValue("email"))
-	s.send(w, r, address, "/email")
+	s.send(w, r, api.MethodEmail, "email")
 }
 
-// send asks for a security code and goes on to the page where it is typed.
-func (s *server) send(w http.ResponseWriter, r *http.Request, address, back string) {
+// send asks for a security code at the address in a field, and goes on to the
+// page where the code is typed. What is wrong with the address is shown at the
+// field.
+func (s *server) send(w http.ResponseWriter, r *http.Request, m api.Method, field string) {
+	address := strings.TrimSpace(r.PostFormValue(field))
 	p := (*problem.Problem)(nil)
-	if address == "" {
+	switch {
+	case address != "":
+		p = asProblem(s.engine.SendCode(r.Context(), m, address))
+	case m == api.MethodSMS:
+		p = problem.New(problem.MobileMissing)
+	default:
 		p = problem.New(problem.AddressMissing)
-	} else {
-		p = asProblem(s.engine.SendCode(r.Context(), api.MethodEmail, address))
 	}
 	switch {
 	case p == nil:
 		http.Redirect(w, r, "/code", http.StatusSeeOther)
-	case p.Code == problem.AddressMissing || p.Code == problem.AddressMalformed:
-		s.leadTo(w, r, "/email", note{problems: []fieldProblem{{Field: "email", Problem: p}}, typed: url.Values{"email": {address}}})
+	case aboutAddress(p):
+		s.leadTo(w, r, methodPath(m), note{problems: []fieldProblem{{Field: field, Problem: p}}, typed: url.Values{field: {address}}})
 	default:
-		s.stopped(w, r, back, p)
+		s.stopped(w, r, methodPath(m), p)
 	}
+}
+
+// aboutAddress says that another address, or number, may be taken.
+func aboutAddress(p *problem.Problem) bool {
+	switch p.Code {
+	case problem.AddressMissing, problem.AddressMalformed, problem.MobileMissing, problem.MobileMalformed:
+		return true
+	}
+	return false
 }

@@ -15,7 +15,7 @@ type methodBody struct {
 }
 
 func (s *server) methodPage(w http.ResponseWriter, r *http.Request) {
-	v, ok := s.at(w, r, StepMethod, StepCode)
+	v, ok := s.at(w, r, StepMethod, StepCode, StepFace)
 	if !ok {
 		return
 	}
@@ -32,7 +32,7 @@ func (s *server) method(w http.ResponseWriter, r *http.Request) {
 		s.stopped(w, r, "/method", err)
 		return
 	}
-	v, ok := s.at(w, r, StepMethod, StepCode)
+	v, ok := s.at(w, r, StepMethod, StepCode, StepFace)
 	if !ok {
 		return
 	}
@@ -42,13 +42,27 @@ func (s *server) method(w http.ResponseWriter, r *http.Request) {
 		if m.Method != chosen {
 			continue
 		}
-		if m.Available && chosen == api.MethodEmail {
-			http.Redirect(w, r, "/email", http.StatusSeeOther)
+		if page := methodPath(chosen); m.Available && page != "" {
+			http.Redirect(w, r, page, http.StatusSeeOther)
 			return
 		}
 		wrong = problem.MethodUnavailable
 	}
 	s.leadTo(w, r, "/method", note{problems: []fieldProblem{{Field: "method", Problem: problem.New(wrong)}}})
+}
+
+// methodPath is the first page of a way to prove who you are; "" where there is
+// none.
+func methodPath(m api.Method) string {
+	switch m {
+	case api.MethodEmail:
+		return "/email"
+	case api.MethodSMS:
+		return "/mobile"
+	case api.MethodFace:
+		return "/face"
+	}
+	return ""
 }
 
 // methods are the ways to prove who you are. One that cannot be used is shown

@@ -27,6 +27,7 @@ type troubleshootingBody struct {
 	List    ui.SummaryList
 	Report  string
 	Contact *api.Contact
+	Faults  []cameraFault // for the page's own test of the camera; empty where there is none
 }
 
 // promptly is how long an answer may take before a page says what it waits
@@ -112,7 +113,12 @@ func (s *server) troubleshootingPage(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) showReport(w http.ResponseWriter, r *http.Request, report doctor.Report) {
 	body := troubleshootingBody{Verdict: verdict(report), Report: report.Text, Contact: s.contact()}
+	page := ui.Page{Title: "Check this computer", Back: "/", Timer: s.timer(s.view())}
 	for _, f := range report.Findings {
+		if f.InPage {
+			w.Header().Set("Permissions-Policy", cameraPolicy)
+			body.Faults, page.Script = cameraFaults(), "camera/test.js"
+		}
 		html, err := s.pages.Part("troubleshooting", "finding", finding(f))
 		if err != nil {
 			s.stopped(w, r, "/", err)
@@ -120,13 +126,15 @@ func (s *server) showReport(w http.ResponseWriter, r *http.Request, report docto
 		}
 		body.List.Rows = append(body.List.Rows, ui.SummaryRow{Key: f.Name, HTML: html})
 	}
-	s.render(w, r, http.StatusOK, "troubleshooting", ui.Page{Title: "Check this computer", Back: "/", Body: body, Timer: s.timer(s.view())})
+	page.Body = body
+	s.render(w, r, http.StatusOK, "troubleshooting", page)
 }
 
 type findingPart struct {
 	Tag          ui.Tag
 	Detail, Next string
 	Code         problem.Code
+	InPage       bool // the page's script tests it
 }
 
 func finding(f doctor.Finding) findingPart {
@@ -139,7 +147,7 @@ func finding(f doctor.Finding) findingPart {
 	case doctor.LevelBad:
 		tag = ui.Tag{Text: "Not working", Colour: "red"}
 	}
-	return findingPart{Tag: tag, Detail: f.Detail, Next: f.Next, Code: f.Code}
+	return findingPart{Tag: tag, Detail: f.Detail, Next: f.Next, Code: f.Code, InPage: f.InPage}
 }
 
 // verdict says whether this computer can be used and, where it cannot, what to

@@ -43,7 +43,7 @@ func twoCards(a, b CardState) Status {
 
 // at is a session at a step, with most of its time left.
 func at(step Step) View {
-	return View{Step: step, Ends: time.Now().Add(14*time.Minute + 20*time.Second), Address: "sam.jones@st-example.test", SendsLeft: 3,
+	return View{Step: step, Ends: time.Now().Add(14*time.Minute + 20*time.Second), Method: api.MethodEmail, Address: "sam.jones@st-example.test", SendsLeft: 3,
 		Methods: []api.MethodStatus{
 			{Method: api.MethodEmail, Available: true},
 			{Method: api.MethodSMS, Notice: "Text messages are not available yet."},
@@ -60,7 +60,7 @@ func atWith(step Step, change func(v *View)) View {
 // scenes are every page in every state that looks different.
 func scenes() []scene {
 	var all []scene
-	for _, part := range [][]scene{startScenes(), proofScenes(), passcodeScenes(), otherScenes(), problemScenes()} {
+	for _, part := range [][]scene{startScenes(), proofScenes(), faceScenes(), passcodeScenes(), otherScenes(), problemScenes()} {
 		all = append(all, part...)
 	}
 	return all
@@ -93,6 +93,9 @@ func startScenes() []scene {
 
 func proofScenes() []scene {
 	two := func(v *View) { v.Methods[1].Available, v.Methods[1].Notice = true, "" }
+	none := func(v *View) { v.Method, v.Address = "", "" }
+	phone := func(v *View) { two(v); v.Method, v.Address = api.MethodSMS, "07700 900123" }
+	phoneLater := func(v *View) { phone(v); v.ResendAt = time.Now().Add(50 * time.Second) }
 	later := func(v *View) { v.ResendAt = time.Now().Add(50 * time.Second) }
 	return []scene{
 		{name: "method", path: "/method", words: "We hope to bring it back soon.", view: at(StepMethod)},
@@ -102,6 +105,14 @@ func proofScenes() []scene {
 		{name: "email", path: "/email", words: "What is your email address?", view: atWith(StepMethod, func(v *View) { v.Address = "" })},
 		{name: "email-empty", path: "/email", words: "Enter your email address", view: atWith(StepMethod, func(v *View) { v.Address = "" }), post: map[string]string{}},
 		{name: "email-error", path: "/email", words: "There is a problem", view: atWith(StepMethod, func(v *View) { v.Address = "" }), post: map[string]string{"#email": "sam"}},
+		{name: "mobile", path: "/mobile", words: "What is your mobile phone number?", view: atWith(StepMethod, none)},
+		{name: "mobile-empty", path: "/mobile", words: "Enter your mobile phone number", view: atWith(StepMethod, none), post: map[string]string{}},
+		{name: "mobile-error", path: "/mobile", words: "There is a problem", view: atWith(StepMethod, none), post: map[string]string{"#mobile": "sam"}},
+		{name: "mobile-again", path: "/mobile", words: "What is your mobile phone number?", view: atWith(StepCode, phone)},
+		{name: "code-mobile", path: "/code", words: "Check your phone", view: atWith(StepCode, phone)},
+		{name: "code-mobile-error", path: "/code", words: "You have 4 tries left.", view: atWith(StepCode, phone), post: map[string]string{"#code": "000000"}},
+		{name: "code-mobile-resend-later", path: "/code", words: "Check your phone", view: atWith(StepCode, phoneLater)},
+		{name: "code-mobile-sent-again", path: "/code", words: "We have asked for a new code.", view: atWith(StepCode, phone), post: map[string]string{}, form: `form[action="/code/resend"]`},
 		{name: "code", path: "/code", words: "Check your email", view: at(StepCode)},
 		{name: "code-empty", path: "/code", words: "Enter the security code", view: at(StepCode), post: map[string]string{}},
 		{name: "code-error", path: "/code", words: "You have 4 tries left.", view: at(StepCode), post: map[string]string{"#code": "000000"}},

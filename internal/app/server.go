@@ -74,9 +74,12 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("POST /method", s.method)
 	mux.HandleFunc("GET /email", s.emailPage)
 	mux.HandleFunc("POST /email", s.email)
+	mux.HandleFunc("GET /mobile", s.mobilePage)
+	mux.HandleFunc("POST /mobile", s.mobile)
 	mux.HandleFunc("GET /code", s.codePage)
 	mux.HandleFunc("POST /code", s.code)
 	mux.HandleFunc("POST /code/resend", s.resend)
+	s.faceRoutes(mux)
 	mux.HandleFunc("GET /passcode", s.passcodePage)
 	mux.HandleFunc("POST /passcode", s.passcode)
 	mux.HandleFunc("GET /working", s.workingPage)
@@ -89,7 +92,39 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /problem", s.problemPage)
 	mux.HandleFunc("GET /events", s.events)
 	mux.HandleFunc("/", s.noSuchPage)
-	return s.gate.protect(http.MaxBytesHandler(mux, maxForm))
+	return s.gate.protect(bounded(mux))
+}
+
+// faceRoutes are the pages of face verification. What their script sends is
+// answered with JSON.
+func (s *server) faceRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /face", s.faceNumberPage)
+	mux.HandleFunc("POST /face", s.faceNumber)
+	mux.HandleFunc("GET /face/instructions", s.faceInstructionsPage)
+	mux.HandleFunc("POST /face/instructions", s.faceInstructions)
+	mux.HandleFunc("GET /face/scan", s.faceScanPage)
+	mux.HandleFunc("POST /face/begin", s.faceBegin)
+	mux.HandleFunc("POST "+framesPath, s.faceStep)
+	mux.HandleFunc("POST /face/finish", s.faceFinish)
+	mux.HandleFunc("POST /face/stop", s.faceStop)
+	mux.HandleFunc("GET /face/failed", s.faceFailedPage)
+	mux.HandleFunc("GET /face/elsewhere", s.faceElsewherePage)
+	mux.HandleFunc("POST /face/continue", s.faceContinue)
+}
+
+// framesPath is the one place that takes more than a form.
+const framesPath = "/face/step"
+
+// bounded limits what a request may send.
+func bounded(pages http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		most := int64(maxForm)
+		if r.URL.Path == framesPath {
+			most = maxFrames
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, most)
+		pages.ServeHTTP(w, r)
+	})
 }
 
 // render shows a page.

@@ -13,6 +13,8 @@ func path(s Step) string {
 		return "/method"
 	case StepCode:
 		return "/code"
+	case StepFace:
+		return "/face/instructions"
 	case StepPasscode:
 		return "/passcode"
 	case StepWorking:
@@ -36,6 +38,8 @@ func because(r *http.Request) string {
 		return "That page is part of unlocking a smartcard. Start here."
 	case string(StepMethod):
 		return "Ask for a security code first."
+	case string(StepFace):
+		return "Your face matches the photo. Now choose your new passcode."
 	case string(StepPasscode):
 		return "You have proved who you are already. Choose your new passcode."
 	}
@@ -71,7 +75,7 @@ func running(v View) bool {
 // nobody asked the service has ended all the same; work that has begun goes on.
 func (s *server) view() View {
 	v := s.engine.View()
-	waiting := v.Step == StepMethod || v.Step == StepCode || v.Step == StepPasscode
+	waiting := v.Step == StepMethod || v.Step == StepCode || v.Step == StepFace || v.Step == StepPasscode
 	if waiting && !v.Ends.IsZero() && !v.Ends.After(s.now()) {
 		v.Step, v.Problem = StepEnded, problem.New(problem.SessionExpired)
 	}

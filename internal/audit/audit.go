@@ -42,6 +42,13 @@ const (
 	CodeRight         = "code.right"
 	CodeDelivered     = "code.delivered"
 	CodeUndelivered   = "code.undelivered"
+	FaceBegun         = "face.begun"   // with the person's consent
+	FaceDecided       = "face.decided" // with its scores
+	FaceUndecided     = "face.undecided"
+	PhotoAdded        = "photo.added"
+	PhotoReplaced     = "photo.replaced"
+	PhotoRemoved      = "photo.removed"
+	PhotoRecomputed   = "photo.recomputed" // its template, for another model
 	LimitReached      = "limit.reached"
 	KeyStored         = "key.stored"
 	KeyReleased       = "key.released"

@@ -59,11 +59,13 @@ type Config struct {
 	ContactHours string `name:"contact_hours" help:"When it can be reached."`
 
 	EmailDomains []string `name:"email_domains" help:"The only domains that codes are sent to; empty for any."`
-	CountryCode  string   `name:"country_code" help:"Country code of national phone numbers, such as 44."`
+	Region       string   `name:"region" help:"Where national phone numbers are at home: two letters (ISO 3166-1); empty takes international numbers only."`
 	EmailEnabled bool     `name:"email_enabled" help:"Offer security codes by email."`
 	EmailNotice  string   `name:"email_notice" help:"Notice beside security codes by email."`
+	SMSEnabled   bool     `name:"sms_enabled" help:"Offer security codes by text message."`
 	SMSNotice    string   `name:"sms_notice" help:"Notice beside security codes by text message."`
 	FaceNotice   string   `name:"face_notice" help:"Notice beside face verification."`
+	Face
 
 	SMTPHost     string `name:"smtp_host" help:"Mail server; empty for none."`
 	SMTPPort     int    `name:"smtp_port" help:"Its port; default 587, or 465 with tls."`
@@ -74,7 +76,9 @@ type Config struct {
 	SMTPHello    string `name:"smtp_hello" help:"Name to greet the mail server with; default is the host name."`
 	MailFrom     string `name:"mail_from" help:"Sender of messages, such as Smartcard service <no-reply@example.org>."`
 	MailReplyTo  string `name:"mail_reply_to" help:"Where answers go."`
-	MailDir      string `name:"mail_dir" help:"Folder that every message is also written to, one file each (RFC 5322)."`
+	MailDir      string `name:"mail_dir" help:"Folder that every message is also written to, one file each (RFC 5322; text messages as JSON)."`
+
+	Text
 
 	PasscodeMin        int    `name:"passcode_min" help:"Fewest digits of a passcode, 4 to 16."`
 	PasscodeMax        int    `name:"passcode_max" help:"Most digits of a passcode; the card may allow fewer."`
@@ -112,9 +116,9 @@ func Default() *Config {
 	}
 	return &Config{Data: data, Listen: "127.0.0.1:8440", LogLevel: "info", LogFormat: "text",
 		Name: "latchkey", Organisation: "Your organisation", ContactName: "Your Registration Authority",
-		EmailEnabled: true,
-		SMSNotice:    "Security codes by text message are not available yet.",
-		FaceNotice:   "Face verification is not available yet.",
+		Region:       "GB",
+		EmailEnabled: true, SMSEnabled: true, Text: defaultText(),
+		Face:         defaultFace(),
 		SMTPSecurity: "starttls", PasscodeMin: 6, PasscodeMax: 8, PasscodeDigitsOnly: true, AllowUnproven: true,
 		SessionTime: 15 * time.Minute, WrongCodes: 5, WrongCodesDaily: 20, HolderFailures: 100, SendsPerCard: 5,
 		SendsPerAddress: 10, SendsPerNetwork: 300, SendsTotal: 600, StartsPerNetwork: 120, StartsTotal: 1200,
@@ -174,7 +178,7 @@ type check struct {
 // Validate says what is wrong with the settings together, nil for nothing.
 func (c *Config) Validate() error {
 	level := map[string]bool{"debug": true, "info": true, "warn": true, "error": true}
-	for _, k := range append(c.addresses(), []check{
+	for _, k := range append(append(c.addresses(), c.texts()...), []check{
 		{c.Data != "", "data", "a folder"},
 		{level[c.LogLevel], "log_level", "debug, info, warn or error"},
 		{c.LogFormat == "text" || c.LogFormat == "json", "log_format", "text or json"},
@@ -184,7 +188,7 @@ func (c *Config) Validate() error {
 		{c.MinApplication == "" || semver.IsValid("v"+c.MinApplication), "min_application", "a version such as 1.2.3"},
 		{c.KeyProvider == "file" || c.KeyProvider == "pkcs11" || c.KeyProvider == "vault", "key_provider", "file, pkcs11 or vault"},
 		{c.BreakerReopen >= 0, "breaker_reopen", "a time, or 0"},
-		{c.VaultAddress == "" || webAddress(c.VaultAddress) || loopbackURL(c.VaultAddress), "vault_address", "an address that begins with https://; http:// on this machine only"},
+		{c.VaultAddress == "" || webAddress(c.VaultAddress) || loopbackAddress(c.VaultAddress), "vault_address", "an address that begins with https://; http:// on this machine only"},
 		{c.SessionTime >= time.Minute && c.SessionTime <= time.Hour, "session_time", "1m to 1h"},
 		{!c.EmailEnabled || c.SMTPHost == "" || c.MailFrom != "", "mail_from", "a sender where there is a mail server"},
 	}...) {
@@ -193,7 +197,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	for _, f := range c.fields() {
-		if n, ok := f.value.Interface().(int); ok && f.name != "smtp_port" && n < 1 {
+		if n, ok := f.value.Interface().(int); ok && f.name != "smtp_port" && f.name != "text_country_default" && n < 1 {
 			return c.fault(f.name, "a number from 1")
 		}
 	}
@@ -204,7 +208,7 @@ func (c *Config) Validate() error {
 func (c *Config) addresses() []check {
 	plain := c.TLSCert == ""
 	security := map[string]bool{"starttls": true, "tls": true, "none": Loopback(c.SMTPHost)}
-	return []check{
+	return append([]check{
 		{hostPort(c.Listen), "listen", "an address such as 127.0.0.1:8440"},
 		{!plain || Loopback(c.Listen), "listen", "a loopback address where there is no certificate; set tls_cert and tls_key to serve on others"},
 		{plain == (c.TLSKey == ""), "tls_key", "both tls_cert and tls_key, or neither"},
@@ -214,7 +218,7 @@ func (c *Config) addresses() []check {
 		{c.MailFrom == "" || address(c.MailFrom), "mail_from", "an email address"},
 		{c.MailReplyTo == "" || address(c.MailReplyTo), "mail_reply_to", "an email address"},
 		{c.UpdateURL == "" || webAddress(c.UpdateURL), "update_url", "an address that begins with https://"},
-	}
+	}, c.faces()...)
 }
 
 func hostPort(s string) bool {
@@ -232,7 +236,8 @@ func webAddress(s string) bool {
 	return err == nil && u.Scheme == "https" && u.Host != ""
 }
 
-func loopbackURL(s string) bool {
+// loopbackAddress says whether s is an http:// address of this machine.
+func loopbackAddress(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && u.Scheme == "http" && Loopback(u.Host)
 }

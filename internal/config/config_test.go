@@ -73,14 +73,33 @@ var each = []struct{ name, def, file, env, flag string }{
 	{"name", "latchkey", "f", "e", strings.Repeat("l", 64)}, {"organisation", "Your organisation", "f", "e", "l"},
 	{"contact_name", "Your Registration Authority", "f", "e", "l"}, {"contact_phone", "", "1", "2", "3"},
 	{"contact_email", "", "f@example.org", "e@example.org", "l@example.org"}, {"contact_hours", "", "9 to 5", "9 to 6", "9 to 7"},
-	{"email_domains", "", "f.example,g.example", "e.example", "l.example,m.example"}, {"country_code", "", "44", "33", "49"},
+	{"email_domains", "", "f.example,g.example", "e.example", "l.example,m.example"}, {"region", "GB", "IE", "", "US"},
 	{"email_enabled", "true", "false", "true", "false"}, {"email_notice", "", "f", "e", "l"},
-	{"sms_notice", "Security codes by text message are not available yet.", "f", "e", ""},
-	{"face_notice", "Face verification is not available yet.", "f", "", "l"}, {"smtp_host", "", "f.example", "e.example", "l.example"},
+	{"sms_enabled", "true", "false", "true", "false"}, {"sms_notice", "", "f", "e", "l"},
+	{"face_notice", "", "f", "e", "l"},
+	{"face_enabled", "false", "true", "false", "true"}, {"face_provider", "latchkey", "aws", "latchkey", "aws"}, {"face_threshold", "0", "0.6", "1", "0.001"},
+	{"face_models", "", "/f", "/e", "/l"}, {"face_runtime", "", "/f", "/e", "/l"}, {"face_needs_proven_card", "true", "false", "true", "false"},
+	{"face_failures", "5", "1", "2", "3"}, {"face_max_failures", "50", "10", "20", "100"}, {"face_scans_per_session", "10", "1", "2", "3"},
+	{"face_scans_per_card", "30", "1", "2", "3"}, {"face_page", "", "https://f.example", "https://e.example/a", "https://l.example"},
+	{"face_aws_region", "", "f", "e", "l"}, {"face_aws_endpoint", "", "https://f.example", "http://127.0.0.1:1", "https://l.example"},
+	{"face_aws_confidence", "90", "1", "2", "100"}, {"face_aws_similarity", "99", "1", "2", "100"},
+	{"smtp_host", "", "f.example", "e.example", "l.example"},
 	{"smtp_port", "0", "25", "65535", "1"}, {"smtp_security", "starttls", "tls", "starttls", "tls"}, {"smtp_username", "", "f", "e", "l"},
 	{"smtp_password", "", "f", "e", ""}, {"smtp_ca_file", "", "/f", "/e", "/l"}, {"smtp_hello", "", "f", "e", "l"},
 	{"mail_from", "", "f@example.org", "E <e@example.org>", "l@example.org"}, {"mail_reply_to", "", "f@example.org", "E <e@example.org>", "l@example.org"},
-	{"mail_dir", "", "/f", "/e", "/l"}, {"passcode_min", "6", "4", "5", "8"}, {"passcode_max", "8", "9", "6", "16"},
+	{"mail_dir", "", "/f", "/e", "/l"},
+	{"text_providers", "", "notify,twilio", "smpp", "webhook,sns,smpp"}, {"message_language", "en", "cy", "en", "cy"}, {"message_dir", "", "/f", "/e", "/l"},
+	{"texts_per_hour", "2000", "1", "2", "3"}, {"text_country_limits", "", "GB=1,IE=0", "FR=2", "001=3"}, {"text_country_default", "100", "0", "1", "2"},
+	{"text_callback_url", "", "https://f.example", "http://127.0.0.1:1", "https://l.example:8440/v1/receipts"},
+	{"notify_key", "", "f", "e", ""}, {"notify_template", "", "f", "e", "l"},
+	{"notify_sender", "", "f", "e", "l"}, {"notify_callback_token", "", "f", "e", ""}, {"notify_url", "", "https://f", "https://e", "https://l"},
+	{"twilio_account", "", "f", "e", "l"}, {"twilio_key", "", "f", "e", "l"}, {"twilio_secret", "", "f", "e", ""},
+	{"twilio_auth_token", "", "f", "e", ""}, {"twilio_from", "", "f", "e", "l"}, {"twilio_url", "", "https://f", "https://e", "https://l"},
+	{"sns_region", "", "f", "e", "l"}, {"sns_sender", "", "f", "e", "l"}, {"sns_endpoint", "", "https://f", "https://e", "https://l"},
+	{"webhook_url", "", "https://f", "https://e", "https://l"}, {"webhook_secret", "", "f", "e", ""}, {"webhook_sender", "", "f", "e", "l"},
+	{"smpp_address", "", "f:1", "e:2", "l:3"}, {"smpp_tls", "true", "false", "true", "false"}, {"smpp_ca_file", "", "/f", "/e", "/l"},
+	{"smpp_system_id", "", "f", "e", "l"}, {"smpp_password", "", "f", "e", ""}, {"smpp_sender", "", "f", "e", "l"}, {"smpp_payload", "false", "true", "false", "true"},
+	{"passcode_min", "6", "4", "5", "8"}, {"passcode_max", "8", "9", "6", "16"},
 	{"passcode_digits_only", "true", "false", "true", "false"}, {"allow_unproven", "true", "false", "true", "false"}, {"card_roots", "", "/f", "/e", "/l"},
 	{"min_application", "", "1.2.3", "2.0.0-rc.1", "3"}, {"update_url", "", "https://f.example", "https://e.example/a", "https://l.example"},
 	{"session_time", "15m0s", "1m0s", "1h0m0s", "20m30s"}, {"wrong_codes", "5", "1", "2", "3"}, {"wrong_codes_daily", "20", "1", "2", "3"},
@@ -164,6 +183,19 @@ func TestBadValues(t *testing.T) {
 		{"min_application", "v1.2.3 new", "", "a version such as 1.2.3"},
 		{"update_url", "http://example.org https:// example.org", "", "an address that begins with https://"},
 		{"session_time", "59s 1h0m1s", "", "1m to 1h"},
+		{"face_provider", " azure", "", "latchkey or aws"},
+		{"face_threshold", "-0.1 1.01 NaN", "", "0 to 1"},
+		{"face_max_failures", "4 101", "", "face_failures to 100"},
+		{"face_page", "face http://face.example.org", "", "an address that begins with https://"},
+		{"face_aws_endpoint", "face http://face.example.org", "", "an address that begins with https://"},
+		{"face_aws_confidence", "101", "", "1 to 100"},
+		{"face_aws_similarity", "101", "", "1 to 100"},
+		{"text_providers", "pigeon notify,notify", "", "notify, twilio, sns, webhook, smpp, each once at most"},
+		{"message_language", " de", "", "en or cy"},
+		{"text_country_limits", "GB GB= GB=-1 gb=1 GBR=1 GB=1,GB=2", "", "countries with a number, such as GB=2000,IE=200"},
+		{"text_country_default", "-1", "", "a number from 0"},
+		{"texts_per_hour", "0", "", "a number from 1"},
+		{"text_callback_url", "http://example.org example.org", "", "an address that begins with https://"},
 	} {
 		for _, bad := range strings.Split(c.bad, " ") {
 			other, text, _ := strings.Cut(c.with, "=")
@@ -187,7 +219,7 @@ func TestValuesOfTheWrongType(t *testing.T) {
 		refused(t, nil, nil, path, fmt.Sprintf(words, "the file "+path))
 		refused(t, nil, values{variable: ""}, empty, fmt.Sprintf(words, "the variable "+variable))
 		refused(t, values{f.name: "1.5"}, nil, empty, fmt.Sprintf(words, "the flag --"+flagName(f.name)))
-		if want == "a whole number" && f.name != "smtp_port" { // 0 is its default
+		if want == "a whole number" && f.name != "smtp_port" && f.name != "text_country_default" { // these can be 0
 			refused(t, values{f.name: "0"}, nil, empty, "The setting "+f.name+` is "0"`)
 		}
 	}

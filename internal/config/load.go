@@ -29,13 +29,18 @@ type field struct {
 	value      reflect.Value
 }
 
-func (c *Config) fields() []field {
+func (c *Config) fields() []field { return fieldsOf(reflect.ValueOf(c).Elem()) }
+
+// fieldsOf gives the settings of a struct, and of those that are embedded in it
+// at their place.
+func fieldsOf(v reflect.Value) []field {
 	var out []field
-	v := reflect.ValueOf(c).Elem()
 	for i := range v.NumField() {
-		tag := v.Type().Field(i).Tag
-		if name := tag.Get("name"); name != "" {
-			out = append(out, field{name: name, help: tag.Get("help"), secret: tag.Get("secret") != "", value: v.Field(i)})
+		f := v.Type().Field(i)
+		if name := f.Tag.Get("name"); name != "" {
+			out = append(out, field{name: name, help: f.Tag.Get("help"), secret: f.Tag.Get("secret") != "", value: v.Field(i)})
+		} else if f.Anonymous {
+			out = append(out, fieldsOf(v.Field(i))...)
 		}
 	}
 	return out
@@ -74,6 +79,12 @@ func (f field) set(text string) error {
 			return errors.New("a whole number")
 		}
 		f.value.SetInt(int64(n))
+	case float64:
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return errors.New("a number such as 0.5")
+		}
+		f.value.SetFloat(n)
 	case time.Duration:
 		d, err := time.ParseDuration(text)
 		if err != nil {
@@ -220,7 +231,7 @@ func (f field) toml() string {
 			quoted[i] = strconv.Quote(s)
 		}
 		return "[" + strings.Join(quoted, ", ") + "]"
-	case bool, int:
+	case bool, int, float64:
 		return fmt.Sprint(v)
 	}
 	text := f.text()

@@ -16,15 +16,15 @@ import (
 	"latchkey/internal/store"
 )
 
-// providers are the key providers that are set up, the one in use first. The
+// keyProviders are the key providers that are set up, the one in use first. The
 // others open what they have wrapped, until all is moved.
-func providers(c *config.Config) (seal.Providers, error) {
+func keyProviders(c *config.Config) (seal.Providers, error) {
 	var out seal.Providers
 	for _, name := range []string{c.KeyProvider, seal.FileName, hsm.Name, vault.Name} {
 		if out != nil && (name == c.KeyProvider || !configured(c, name)) {
 			continue
 		}
-		p, err := provider(c, name)
+		p, err := keyProvider(c, name)
 		if err != nil {
 			return nil, err
 		}
@@ -45,7 +45,7 @@ func configured(c *config.Config, name string) bool {
 	return err == nil
 }
 
-func provider(c *config.Config, name string) (seal.Provider, error) {
+func keyProvider(c *config.Config, name string) (seal.Provider, error) {
 	switch name {
 	case hsm.Name:
 		return hsm.New(hsm.Options{Module: c.PKCS11Module, Token: c.PKCS11Token, PIN: c.PKCS11PIN, Key: c.PKCS11Key})

@@ -58,7 +58,7 @@ type Base struct {
 // program in the audit trail, so that a long import holds no chain but its own.
 func Open(ctx context.Context, c *config.Config, log *slog.Logger, suffix string) (_ *Base, err error) {
 	b := &Base{}
-	if b.Providers, err = providers(c); err != nil {
+	if b.Providers, err = keyProviders(c); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -78,7 +78,7 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger, suffix string
 	if b.Keys, err = seal.Open(ctx, b.DB, b.Providers); err != nil {
 		return nil, err
 	}
-	o := directory.Options{EmailDomains: c.EmailDomains, CountryCode: c.CountryCode, Log: log}
+	o := directory.Options{EmailDomains: c.EmailDomains, Region: c.Region, Log: log}
 	if path := c.JournalPath(); path != "" {
 		b.Journal = escrow.NewKeyJournal(b.DB, path, node, journal.Options{Keys: b.Keys, Unwrap: b.Providers.Unwrap})
 		o.Recorder = b.Journal
@@ -103,21 +103,19 @@ func (b *Base) Close() error {
 type unlocking struct {
 	sessions *unlock.Service
 	queue    *deliver.Queue
+	faces    Faces
 }
 
-func (b *Base) unlocking(c *config.Config, log *slog.Logger) (unlocking, error) {
+func (b *Base) unlocking(ctx context.Context, c *config.Config, log *slog.Logger) (unlocking, error) {
 	signing, err := seal.LoadSigningKey(c.SigningKeyPath())
 	if err != nil {
 		return unlocking{}, err
 	}
-	contact := api.Contact{Name: c.ContactName, Phone: c.ContactPhone, Email: c.ContactEmail, Hours: c.ContactHours}
-	mailer, err := deliver.NewMailer(deliver.MailerOptions{Host: c.SMTPHost, Port: c.SMTPPort, Security: c.SMTPSecurity,
-		Username: c.SMTPUsername, Password: c.SMTPPassword, CAFile: c.SMTPCAFile, Hello: c.SMTPHello, From: c.MailFrom,
-		ReplyTo: c.MailReplyTo, Dir: c.MailDir, Organisation: c.Organisation, Contact: contact})
+	out, err := senders(ctx, c)
 	if err != nil {
 		return unlocking{}, err
 	}
-	queue, err := deliver.NewQueue(b.DB, mailer, log)
+	queue, err := deliver.NewQueue(b.DB, out, log)
 	if err != nil {
 		return unlocking{}, err
 	}
@@ -125,16 +123,20 @@ func (b *Base) unlocking(c *config.Config, log *slog.Logger) (unlocking, error) 
 	if err != nil {
 		return unlocking{}, err
 	}
+	faces, status, err := b.faces(ctx, c, log) // the last that can fail: it holds what must be closed
+	if err != nil {
+		return unlocking{}, err
+	}
 	sessions := unlock.New(unlock.Parts{DB: b.DB, Directory: b.Directory, Escrow: b.escrow(signing, c),
-		Keys: b.Keys, Sender: queue, SigningKey: signing.Public().(ed25519.PublicKey), Log: log},
-		unlock.Config{Name: c.Name, Organisation: c.Organisation, Contact: contact, Methods: methods(c),
+		Keys: b.Keys, Sender: queue, Face: faces.Checker, SigningKey: signing.Public().(ed25519.PublicKey), Log: log},
+		unlock.Config{Name: c.Name, Organisation: c.Organisation, Contact: contact(c), Methods: append(methods(c), status), Face: faceConfig(c, faces),
 			PasscodeRules:  api.PasscodeRules{MinLength: c.PasscodeMin, MaxLength: c.PasscodeMax, DigitsOnly: c.PasscodeDigitsOnly},
 			MinApplication: c.MinApplication, UpdateURL: c.UpdateURL, AllowUnproven: c.AllowUnproven, Roots: roots,
 			Limits: unlock.Limits{Session: c.SessionTime, WrongCodes: c.WrongCodes, SendsPerCard: c.SendsPerCard,
 				SendsPerAddress: c.SendsPerAddress, SendsPerNetwork: c.SendsPerNetwork, SendsTotal: c.SendsTotal,
 				WrongCodesDaily: c.WrongCodesDaily, HolderFailures: c.HolderFailures,
 				StartsPerNetwork: c.StartsPerNetwork, StartsTotal: c.StartsTotal}})
-	return unlocking{sessions, queue}, nil
+	return unlocking{sessions, queue, faces}, nil
 }
 
 func (b *Base) escrow(signing ed25519.PrivateKey, c *config.Config) *escrow.Escrow {
@@ -146,16 +148,20 @@ func (b *Base) escrow(signing ed25519.PrivateKey, c *config.Config) *escrow.Escr
 	return escrow.New(b.Keys, signing, c.Name, options...)
 }
 
-// methods are the organisation's ways to prove who you are. Text messages and
-// faces are listed with their notice: they cannot be used yet.
+// methods are the organisation's ways to prove who you are, without faces.
 func methods(c *config.Config) []api.MethodStatus {
 	email := api.MethodStatus{Method: api.MethodEmail, Available: c.EmailEnabled, Notice: c.EmailNotice}
 	if c.SMTPHost == "" && c.MailDir == "" {
 		email.Available, email.Notice = false, "Security codes by email are not set up yet."
 	}
-	return []api.MethodStatus{email,
-		{Method: api.MethodSMS, Notice: c.SMSNotice},
-		{Method: api.MethodFace, Notice: c.FaceNotice}}
+	sms := api.MethodStatus{Method: api.MethodSMS, Available: c.SMSEnabled, Notice: c.SMSNotice}
+	if !textsSetUp(c) {
+		sms.Available = false
+		if sms.Notice == "" {
+			sms.Notice = "Security codes by text message are not set up yet."
+		}
+	}
+	return []api.MethodStatus{email, sms}
 }
 
 func pool(path string) (*x509.CertPool, error) {

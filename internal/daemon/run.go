@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"latchkey/internal/audit"
 	"latchkey/internal/config"
 	"latchkey/internal/problem"
@@ -46,10 +48,11 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(add
 	} else {
 		log.Warn("there is no key journal: a database that was restored goes unnoticed, and cards can be lost", "setting", "key_journal")
 	}
-	parts, err := base.unlocking(c, log)
+	parts, err := base.unlocking(ctx, c, log)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, parts.faces.Close()) }()
 	certificates, err := loadCertificates(c.TLSCert, c.TLSKey, log)
 	if err != nil {
 		return err
@@ -78,8 +81,13 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(add
 	defer stopCleaning() // before the database closes
 	go clean(cleaning, parts.sessions, log)
 	edge := service.New(parts.sessions, log)
+	edge.TakeReceipts(parts.queue)
 	state := newReleaseFigures()
-	edge.Register(state.state)
+	for _, collector := range []prometheus.Collector{parts.queue.Collector(), state.state} {
+		if err := edge.Register(collector); err != nil {
+			return fmt.Errorf("register figures: %w", err)
+		}
+	}
 	last := base.look(ctx, log, state, "")
 	watching := make(chan struct{})
 	go func() {

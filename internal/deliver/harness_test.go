@@ -38,8 +38,8 @@ const (
 // asked is when the codes of these tests were asked for.
 var asked = time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
 
-func codeMail() CodeMail {
-	return CodeMail{To: sam, Name: "Sam Taylor", Code: "123456", Workstation: "ward-7", AskedAt: asked, ValidUntil: asked.Add(15 * time.Minute)}
+func codeMail() CodeMessage {
+	return CodeMessage{To: To{Method: methodEmail, Address: sam}, Name: "Sam Taylor", Code: "123456", Workstation: "ward-7", AskedAt: asked, ValidUntil: asked.Add(15 * time.Minute)}
 }
 
 // post is a mail server. What it does wrong is set before it is used.

@@ -57,6 +57,13 @@ type Mailer struct {
 	dial    mail.DialContextFunc
 }
 
+// Names in the records of those who take messages and are no provider of
+// package text.
+const (
+	providerSMTP   = "smtp"
+	providerFolder = "folder"
+)
+
 const (
 	// connectTimeout bounds each wait for the mail server, messageTimeout the
 	// whole of one message: less than the queue's sendTimeout.
@@ -134,19 +141,19 @@ func or(n, fallback int) int {
 }
 
 // SendCode sends a security code.
-func (m *Mailer) SendCode(ctx context.Context, c CodeMail) error {
-	return m.send(ctx, c.To, "Your smartcard security code", "code", codeWords{
+func (m *Mailer) SendCode(ctx context.Context, c CodeMessage) error {
+	return m.send(ctx, c.To.Address, "Your smartcard security code", "code", codeWords{
 		Name: oneLine(c.Name), Code: c.Code[:len(c.Code)/2] + " " + c.Code[len(c.Code)/2:],
 		Where: where(c.Workstation), When: clock(c.AskedAt), Until: clock(c.ValidUntil)})
 }
 
 // SendNotice tells a holder what happens to their card.
-func (m *Mailer) SendNotice(ctx context.Context, n NoticeMail) error {
+func (m *Mailer) SendNotice(ctx context.Context, n NoticeMessage) error {
 	subject := "Your smartcard is being unlocked"
 	if n.Kind == NoticeUnlocked {
 		subject = "Your smartcard has been unlocked"
 	}
-	return m.send(ctx, n.To, subject, n.Kind, noticeWords{Name: oneLine(n.Name), Where: where(n.Workstation), When: clock(n.At)})
+	return m.send(ctx, n.To.Address, subject, n.Kind, noticeWords{Name: oneLine(n.Name), Where: where(n.Workstation), When: clock(n.At)})
 }
 
 func (m *Mailer) send(ctx context.Context, to, subject, template string, data any) error {
@@ -245,20 +252,33 @@ func (m *Mailer) keep(msg *mail.Msg) error {
 	if _, err := msg.WriteTo(&raw); err != nil {
 		return fmt.Errorf("write the message: %w", err)
 	}
-	f, err := os.CreateTemp(m.o.Dir, ".message-*") // mode 0600
+	return keepFile(m.o.Dir, m.o.Now(), ".eml", raw.Bytes())
+}
+
+// keepFile writes a message to a folder. Names sort by time.
+func keepFile(dir string, at time.Time, suffix string, raw []byte) error {
+	f, err := os.CreateTemp(dir, ".message-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("write the message: %w", err)
 	}
 	defer os.Remove(f.Name()) // gone already when all went well
-	_, err = f.Write(raw.Bytes())
+	_, err = f.Write(raw)
 	if err = errors.Join(err, f.Close()); err == nil {
-		name := m.o.Now().UTC().Format("20060102T150405.000000000") + "-" + strings.ToLower(rand.Text()[:6]) + ".eml"
-		err = os.Rename(f.Name(), filepath.Join(m.o.Dir, name))
+		name := at.UTC().Format("20060102T150405.000000000") + "-" + strings.ToLower(rand.Text()[:6]) + suffix
+		err = os.Rename(f.Name(), filepath.Join(dir, name))
 	}
 	if err != nil {
 		return fmt.Errorf("write the message: %w", err)
 	}
 	return nil
+}
+
+// provider names how this mailer sends in the records.
+func (m *Mailer) provider() string {
+	if m.o.Host == "" {
+		return providerFolder
+	}
+	return providerSMTP
 }
 
 // permanent says that sending again will not help: the server refused the

@@ -113,7 +113,7 @@ func TestNotices(t *testing.T) {
 	m := mailer(t, p.options())
 	for kind, want := range map[string][2]string{NoticeReleased: {"Your smartcard is being unlocked", "If this is you"},
 		NoticeUnlocked: {"Your smartcard has been unlocked", "It has a new passcode"}} {
-		must(t, m.SendNotice(t.Context(), NoticeMail{To: sam, Name: "Sam Taylor", Kind: kind, Workstation: "ward-7", At: asked}))
+		must(t, m.SendNotice(t.Context(), NoticeMessage{To: To{Method: methodEmail, Address: sam}, Name: "Sam Taylor", Kind: kind, Workstation: "ward-7", At: asked}))
 		got := p.letters()
 		letter := parse(t, got[len(got)-1].raw)
 		if letter.header.Get("Subject") != want[0] || !strings.Contains(letter.text, want[1]) || !strings.Contains(letter.html, want[1]) {
@@ -301,20 +301,20 @@ func hangUp(c net.Conn, after string) {
 // TestNothingIsInjected: whatever comes from outside (names, workstations,
 // addresses) stays in its place and adds neither header, recipient nor markup.
 func TestNothingIsInjected(t *testing.T) {
-	for name, change := range map[string]func(*CodeMail){
-		"name":        func(c *CodeMail) { c.Name = "Sam\r\nBcc: all@example.org\r\n\r\n<script>alert(1)</script>" },
-		"workstation": func(c *CodeMail) { c.Workstation = "w\r\n.\r\nMAIL FROM:<x@y>\r\n<img src=x>\u202e\u2028" },
-		"dots":        func(c *CodeMail) { c.Workstation = "\n.\n" },
-		"address":     func(c *CodeMail) { c.To = "sam@example.org\r\nBcc: all@example.org" },
-		"recipients":  func(c *CodeMail) { c.To = "sam@example.org>,<all@example.org" },
-		"command":     func(c *CodeMail) { c.To = "sam@example.org>\r\nRCPT TO:<all@example.org" },
+	for name, change := range map[string]func(*CodeMessage){
+		"name":        func(c *CodeMessage) { c.Name = "Sam\r\nBcc: all@example.org\r\n\r\n<script>alert(1)</script>" },
+		"workstation": func(c *CodeMessage) { c.Workstation = "w\r\n.\r\nMAIL FROM:<x@y>\r\n<img src=x>\u202e\u2028" },
+		"dots":        func(c *CodeMessage) { c.Workstation = "\n.\n" },
+		"address":     func(c *CodeMessage) { c.To.Address = "sam@example.org\r\nBcc: all@example.org" },
+		"recipients":  func(c *CodeMessage) { c.To.Address = "sam@example.org>,<all@example.org" },
+		"command":     func(c *CodeMessage) { c.To.Address = "sam@example.org>\r\nRCPT TO:<all@example.org" },
 	} {
 		p := open(t, nil)
 		c := codeMail()
 		change(&c)
 		err := mailer(t, p.options()).SendCode(t.Context(), c)
 		got := p.letters()
-		if c.To == sam {
+		if c.To.Address == sam {
 			must(t, err)
 		}
 		for _, l := range got {
@@ -326,7 +326,7 @@ func TestNothingIsInjected(t *testing.T) {
 				t.Errorf("%s: the message ends early:\n%s", name, m.text)
 			}
 		}
-		if c.To != sam && (len(got) != 0 || !permanent(err)) {
+		if c.To.Address != sam && (len(got) != 0 || !permanent(err)) {
 			t.Errorf("%s: sent to what is no address: %v", name, err)
 		}
 	}
@@ -384,7 +384,7 @@ func TestAddressesOfTheDirectory(t *testing.T) {
 	p := open(t, func(p *post) { p.server.EnableSMTPUTF8 = true })
 	for _, to := range []string{"zoe.o'brian+x@example.org", "zo\u00eb@example.org", "zoe@xn--bcher-kva.example", "#!$%&'*+-/=?^_`{|}~@example.org"} {
 		c := codeMail()
-		c.To = to
+		c.To.Address = to
 		must(t, mailer(t, p.options()).SendCode(t.Context(), c))
 		if got := p.letters(); got[len(got)-1].to != to {
 			t.Errorf("%q went to %q", to, got[len(got)-1].to)

@@ -1,4 +1,4 @@
-// Package deliver sends security codes and notices by email.
+// Package deliver sends security codes and notices by email and text message.
 //
 // It promises:
 //   - what was queued in a committed transaction is sent even if the service
@@ -6,8 +6,13 @@
 //   - nothing secret is in clear in the queue: codes are sealed;
 //   - whether an address is the holder's is decided by the worker, after the
 //     answer to the person, and its outcome goes to the audit trail alone (R4);
-//   - what passes (a mail server that is away, 4yz) is tried again for as long
-//     as a code can be used; what lasts (5yz) is not.
+//   - what passes (a mail server that is away, 4yz, a provider that is away) is
+//     tried again for as long as a code can be used; what lasts (5yz) is not;
+//   - a text message that may have been taken is not sent again blindly: only
+//     once, a minute later, and not where a receipt has come meanwhile;
+//   - text messages are counted by hour and country, in the database, before a
+//     provider is asked: what the counts refuse costs nothing;
+//   - what became of each message is on record, without its text or address.
 package deliver
 
 import (
@@ -16,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -25,7 +29,6 @@ import (
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivertype"
 
-	"latchkey/internal/audit"
 	"latchkey/internal/store"
 )
 
@@ -33,9 +36,9 @@ import (
 type Resolver interface {
 	// ResolveCode gives the message of a code; send is false where there is
 	// nobody to send it to or it is out of date.
-	ResolveCode(ctx context.Context, tx *store.Tx, job CodeJob) (mail CodeMail, send bool, err error)
+	ResolveCode(ctx context.Context, tx *store.Tx, job CodeJob) (mail CodeMessage, send bool, err error)
 	// ResolveNotice gives the messages of a notice.
-	ResolveNotice(ctx context.Context, tx *store.Tx, n Notice) ([]NoticeMail, error)
+	ResolveNotice(ctx context.Context, tx *store.Tx, n Notice) ([]NoticeMessage, error)
 }
 
 // Kind names the jobs in the database. It never changes.
@@ -60,19 +63,32 @@ const (
 	tries = 40
 )
 
+// Senders are how messages leave.
+type Senders struct {
+	Mail  *Mailer
+	Text  *Texter // nil: text messages are not set up
+	Guard Guard
+}
+
 // Queue takes messages and sends them.
 type Queue struct {
-	db     *store.DB
-	mailer *Mailer
-	log    *slog.Logger
-	driver riverdriver.Driver[*sql.Tx]
-	insert *river.Client[*sql.Tx]
-	worker *river.Client[*sql.Tx]
+	Senders
+	db      *store.DB
+	log     *slog.Logger
+	figures *figures
+	driver  riverdriver.Driver[*sql.Tx]
+	insert  *river.Client[*sql.Tx]
+	worker  *river.Client[*sql.Tx]
+
+	unclearWait time.Duration // the constant, for tests to shorten
 }
 
 // NewQueue makes a Queue on a database whose tables are up to date.
-func NewQueue(db *store.DB, m *Mailer, log *slog.Logger) (*Queue, error) {
-	q := &Queue{db: db, mailer: m, log: log}
+func NewQueue(db *store.DB, s Senders, log *slog.Logger) (*Queue, error) {
+	q := &Queue{Senders: s, db: db, log: log, figures: newFigures(db), unclearWait: unclearWait}
+	if s.Text != nil {
+		s.Text.observe = q.figures.observe
+	}
 	if db.Dialect() == store.SQLite {
 		q.driver = riversqlite.New(db.SQL())
 	} else {
@@ -88,14 +104,17 @@ func NewQueue(db *store.DB, m *Mailer, log *slog.Logger) (*Queue, error) {
 
 // SendCode queues a code with the caller's transaction.
 func (q *Queue) SendCode(ctx context.Context, tx *store.Tx, job CodeJob) error {
+	job.Reference = store.NewID()
 	if _, err := q.insert.InsertTx(ctx, tx.SQL(), job, &river.InsertOpts{MaxAttempts: tries}); err != nil {
 		return fmt.Errorf("queue a code: %w", err)
 	}
-	return nil
+	return tx.QueueMessage(ctx, store.Message{ID: job.Reference, Session: job.SessionID, Kind: kindCode, Method: job.Method,
+		Address: job.Pseudonym})
 }
 
 // Notify queues a notice with the caller's transaction.
 func (q *Queue) Notify(ctx context.Context, tx *store.Tx, n Notice) error {
+	n.Reference = store.NewID()
 	if _, err := q.insert.InsertTx(ctx, tx.SQL(), n, &river.InsertOpts{MaxAttempts: tries}); err != nil {
 		return fmt.Errorf("queue a notice: %w", err)
 	}
@@ -119,16 +138,20 @@ func (q *Queue) Start(ctx context.Context, r Resolver) error {
 	if err != nil {
 		return fmt.Errorf("start the message queue: %w", err)
 	}
+	q.listen(ctx)
 	return nil
 }
 
 // Stop lets messages under way finish until ctx ends.
 func (q *Queue) Stop(ctx context.Context) error {
-	if q.worker == nil {
-		return nil
+	var err error
+	if q.worker != nil {
+		if err = q.worker.Stop(ctx); err != nil {
+			err = errors.Join(err, q.worker.StopAndCancel(context.WithoutCancel(ctx)))
+		}
 	}
-	if err := q.worker.Stop(ctx); err != nil {
-		return fmt.Errorf("stop the message queue: %w", errors.Join(err, q.worker.StopAndCancel(context.WithoutCancel(ctx))))
+	if err = errors.Join(err, q.hangUp()); err != nil {
+		return fmt.Errorf("stop the message queue: %w", err)
 	}
 	return nil
 }
@@ -147,103 +170,6 @@ func pause(n int) time.Duration {
 		return waits[max(n, 1)-1]
 	}
 	return 30 * time.Second
-}
-
-type codeWorker struct {
-	river.WorkerDefaults[CodeJob]
-	queue    *Queue
-	resolver Resolver
-}
-
-func (w *codeWorker) Work(ctx context.Context, job *river.Job[CodeJob]) error {
-	var mail CodeMail
-	var send bool
-	err := w.queue.db.View(ctx, func(tx *store.Tx) (err error) {
-		mail, send, err = w.resolver.ResolveCode(ctx, tx, job.Args)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	event := audit.Event{Actor: audit.ActorService, Session: job.Args.SessionID,
-		Details: map[string]string{"method": job.Args.Method, "attempt": fmt.Sprint(job.Attempt)}}
-	if !send {
-		event.Action, event.Details["reason"] = audit.CodeUndelivered, "out of date, or not an address of the holder"
-		return w.queue.note(ctx, event)
-	}
-	return w.queue.deliver(ctx, event, audit.CodeDelivered, audit.CodeUndelivered, func() error { return w.queue.mailer.SendCode(ctx, mail) })
-}
-
-type noticeWorker struct {
-	river.WorkerDefaults[Notice]
-	queue    *Queue
-	resolver Resolver
-}
-
-// Work sends a notice. Where the holder has several addresses each gets a job
-// of its own, so that one that fails neither holds up the others nor has them
-// told again.
-func (w *noticeWorker) Work(ctx context.Context, job *river.Job[Notice]) error {
-	var mails []NoticeMail
-	err := w.queue.db.View(ctx, func(tx *store.Tx) (err error) {
-		mails, err = w.resolver.ResolveNotice(ctx, tx, job.Args)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if job.Args.Address != "" {
-		mails = slices.DeleteFunc(mails, func(m NoticeMail) bool { return m.To != job.Args.Address })
-	}
-	switch {
-	case len(mails) == 0:
-		return nil
-	case len(mails) > 1:
-		return w.queue.db.Update(ctx, func(tx *store.Tx) error {
-			for _, m := range mails {
-				one := job.Args
-				one.Address = m.To
-				if err := w.queue.Notify(ctx, tx, one); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	event := audit.Event{Actor: audit.ActorService, Session: job.Args.SessionID, Holder: job.Args.HolderID,
-		Details: map[string]string{"event": job.Args.Event, "attempt": fmt.Sprint(job.Attempt)}}
-	return w.queue.deliver(ctx, event, audit.HolderNotified, audit.HolderNotNotified,
-		func() error { return w.queue.mailer.SendNotice(ctx, mails[0]) })
-}
-
-// deliver sends, and puts what came of it into the audit trail.
-func (q *Queue) deliver(ctx context.Context, e audit.Event, done, failed string, send func() error) error {
-	err := send()
-	var unkept notKept
-	if errors.As(err, &unkept) {
-		q.log.ErrorContext(ctx, "a message was sent but not written to the folder of messages", "err", unkept.error)
-		err = nil // sending it again would not mend that
-	}
-	if err == nil {
-		e.Action = done
-		return q.note(ctx, e)
-	}
-	// The mail server's own words may name the person: they stay out of the
-	// trail, the log and the queue.
-	why := reason(err)
-	e.Action, e.Details["reason"] = failed, why
-	q.log.WarnContext(ctx, "message not sent", "reason", why, "session", e.Session, "err", nameless(err))
-	if noteErr := q.note(ctx, e); noteErr != nil {
-		return noteErr
-	}
-	if permanent(err) {
-		return river.JobCancel(errors.New(why))
-	}
-	return errors.New(why)
-}
-
-func (q *Queue) note(ctx context.Context, e audit.Event) error {
-	return q.db.Update(ctx, func(tx *store.Tx) error { return audit.Append(ctx, tx, e) })
 }
 
 // quiet is a log for River, which tells of each start and job otherwise.

@@ -38,7 +38,7 @@ type answers struct {
 	mu      sync.Mutex
 	send    bool
 	err     error
-	notices []NoticeMail
+	notices []NoticeMessage
 }
 
 func (a *answers) set(change func(*answers)) {
@@ -47,13 +47,13 @@ func (a *answers) set(change func(*answers)) {
 	change(a)
 }
 
-func (a *answers) ResolveCode(context.Context, *store.Tx, CodeJob) (CodeMail, bool, error) {
+func (a *answers) ResolveCode(context.Context, *store.Tx, CodeJob) (CodeMessage, bool, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return codeMail(), a.send, a.err
 }
 
-func (a *answers) ResolveNotice(context.Context, *store.Tx, Notice) ([]NoticeMail, error) {
+func (a *answers) ResolveNotice(context.Context, *store.Tx, Notice) ([]NoticeMessage, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.notices), a.err
@@ -90,7 +90,7 @@ func hire(t testing.TB, database string, o MailerOptions) *office {
 	db, err := store.Open(t.Context(), database, store.Options{Node: "test"})
 	must(t, err)
 	w := &office{t: t, log: &locked{}}
-	w.Queue, err = NewQueue(db, mailer(t, o), slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	w.Queue, err = NewQueue(db, Senders{Mail: mailer(t, o)}, slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	must(t, err)
 	t.Cleanup(func() { must(t, db.Close()) })
 	return w
@@ -245,7 +245,7 @@ func TestRestartLosesNothing(t *testing.T) {
 		arrived(t, p, 0)
 
 		second := hire(t, database, p.options())
-		second.work(&answers{send: true, notices: []NoticeMail{{To: sam, Name: "Sam", Kind: NoticeReleased, At: asked}}})
+		second.work(&answers{send: true, notices: []NoticeMessage{{To: To{Method: methodEmail, Address: sam}, Name: "Sam", Kind: NoticeReleased, At: asked}}})
 		for len(second.trail()) < 3 {
 			if e := second.await(); e.Kind != river.EventKindJobCompleted {
 				t.Errorf("%s: %s", e.Kind, second.log)
@@ -366,7 +366,7 @@ func TestEveryAddressIsToldOnce(t *testing.T) {
 		w := hire(t, database, p.options())
 		r := &answers{}
 		for _, to := range []string{"gone", "slow", "fine"} {
-			r.notices = append(r.notices, NoticeMail{To: to + "@example.org", Name: "Sam", Kind: NoticeUnlocked, At: asked})
+			r.notices = append(r.notices, NoticeMessage{To: To{Method: methodEmail, Address: to + "@example.org"}, Name: "Sam", Kind: NoticeUnlocked, At: asked})
 		}
 		w.work(r)
 		w.notice(NoticeUnlocked)
@@ -404,7 +404,9 @@ func TestNobodyToTell(t *testing.T) {
 	if e := w.await(); e.Kind != river.EventKindJobCompleted {
 		t.Errorf("%s", e.Kind)
 	}
-	r.set(func(a *answers) { a.notices = []NoticeMail{{To: sam, Kind: NoticeReleased}} })
+	r.set(func(a *answers) {
+		a.notices = []NoticeMessage{{To: To{Method: methodEmail, Address: sam}, Kind: NoticeReleased}}
+	})
 	must(t, w.db.Update(t.Context(), func(tx *store.Tx) error {
 		return w.Notify(t.Context(), tx, Notice{HolderID: "h1", Event: NoticeReleased, Address: "removed@example.org"})
 	}))

@@ -15,7 +15,7 @@ import (
 //go:embed words
 var wordFiles embed.FS
 
-// words are the texts of messages: for each a text and an HTML template.
+// words are the texts of emails: for each a text and an HTML template.
 type words struct {
 	text    *texttemplate.Template
 	html    *htmltemplate.Template

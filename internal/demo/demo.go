@@ -1,5 +1,5 @@
 // Package demo runs everything on one computer: the service on a temporary
-// SQLite, a mail catcher with an inbox page, a locked card in software behind a
+// SQLite, catchers of mail and text messages with an inbox page, a locked card in software behind a
 // real PC/SC service where one can run, and the application. At its end nothing
 // is left behind.
 package demo
@@ -27,14 +27,19 @@ import (
 	"latchkey/internal/card/vpcd"
 	"latchkey/internal/config"
 	"latchkey/internal/daemon"
+	"latchkey/internal/deliver/text/texttest"
+	"latchkey/internal/deliver/text/webhook"
 	"latchkey/internal/doctor"
 	"latchkey/internal/journey"
 	"latchkey/internal/mailcatcher"
 	"latchkey/internal/version"
 )
 
-// Email is the demonstration holder's address.
-const Email = "sam.taylor@example.org"
+// Email and Mobile are the demonstration holder's address and number.
+const (
+	Email  = "sam.taylor@example.org"
+	Mobile = "07700 900123"
+)
 
 const (
 	staffNumber  = "1001"
@@ -58,6 +63,7 @@ type demo struct {
 	folder  string
 	config  *config.Config
 	mail    *mailcatcher.Catcher
+	texts   *texttest.Webhook
 	card    *emulator.Card
 	readers card.Readers
 	stack   *pcsctest.Service // nil: the card is in this process
@@ -78,6 +84,10 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.mail.Close()) }()
+	if d.texts, err = texttest.StartWebhook(nil); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.texts.Close()) }()
 	if err := d.putCard(ctx); err != nil {
 		return err
 	}
@@ -132,7 +142,9 @@ func (d *demo) service(ctx, serving context.Context) (address string, stopped <-
 	c.ContactPhone, c.ContactEmail, c.ContactHours = "020 7946 0000", "ra@example.org", "Monday to Friday, 8am to 6pm"
 	c.SMTPHost, c.SMTPPort, c.SMTPSecurity = "127.0.0.1", d.mail.Address().Port, "none"
 	c.MailFrom, c.MailDir = organisation+" <no-reply@example.org>", os.Getenv("LATCHKEYD_MAIL_DIR")
-	c.FaceNotice = "Face verification is unavailable. We hope to bring it back soon."
+	gateway := d.texts.Options("")
+	c.TextProviders, c.WebhookURL, c.WebhookSecret, c.WebhookSender = []string{webhook.Name}, gateway.URL, gateway.Secret, gateway.Sender
+	c.FaceEnabled = true
 	d.config = c
 	if _, err := daemon.Init(c); err != nil {
 		return "", nil, err
@@ -157,7 +169,7 @@ func (d *demo) enrol(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, base.Close()) }()
-	holders := fmt.Sprintf("staff_number,name,email\n%s,%s,%s\n", staffNumber, holderName, Email)
+	holders := fmt.Sprintf("staff_number,name,email,mobile\n%s,%s,%s,%s\n", staffNumber, holderName, Email, Mobile)
 	if _, err := base.Directory.ImportCardholders(ctx, base.DB, strings.NewReader(holders), importOptions()); err != nil {
 		return err
 	}

@@ -10,6 +10,10 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"latchkey/internal/app/browsertest"
+	"latchkey/internal/deliver/text"
+	"latchkey/internal/deliver/text/texttest"
+	"latchkey/internal/deliver/text/webhook"
+	"latchkey/internal/face/facetest"
 	"latchkey/internal/mailcatcher"
 )
 
@@ -21,7 +25,12 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = mail.Close() })
-	d := &demo{mail: mail, how: "in this program, because no smartcard service can be started here"}
+	texts, err := texttest.StartWebhook(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = texts.Close() })
+	d := &demo{mail: mail, texts: texts, how: "in this program, because no smartcard service can be started here"}
 	web := httptest.NewServer(d.pages("http://launch.example", "http://origin.example"))
 	t.Cleanup(web.Close)
 
@@ -48,10 +57,47 @@ func TestPage(t *testing.T) {
 		}
 		browsertest.WaitText(t, tab, subject)
 	}
+	gateway, err := webhook.New(texts.Options(""))
+	if err == nil {
+		_, err = gateway.Send(t.Context(), text.Message{To: "+447700900123", Body: "Your smartcard was unlocked at ward-7.", Reference: "r1"})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	browsertest.WaitText(t, tab, "Text message from Latchkey")
+	browsertest.WaitText(t, tab, "To +447700900123, at")
 	if !browsertest.Get(t, tab, chromedp.Evaluate[bool](`document.activeElement.matches("a.button")`)) {
 		t.Error("the focus is lost")
 	}
 	look("demo-inbox")
+	for _, c := range complaints() {
+		t.Errorf("the console says %s", c)
+	}
+}
+
+// TestPhotoPage looks at the page where the holder's photo is taken, with a
+// camera and without one.
+func TestPhotoPage(t *testing.T) {
+	d := &demo{}
+	web := httptest.NewServer(d.pages("http://launch.example", "http://origin.example"))
+	t.Cleanup(web.Close)
+	tab := browsertest.Start(t)
+	complaints := browsertest.Complaints(tab)
+	look := func(name string) {
+		browsertest.CheckAccessibility(t, tab, name)
+		if dir := os.Getenv("LATCHKEY_SCREENSHOTS"); dir != "" {
+			browsertest.Screenshot(t, tab, 1280, 900, filepath.Join(dir, name+"-1280.png"))
+			browsertest.Screenshot(t, tab, 360, 740, filepath.Join(dir, name+"-360.png"))
+		}
+	}
+	browsertest.Do(t, tab, browsertest.Camera{Fault: "NotFoundError"}.Install(), chromedp.Navigate(web.URL+"/photo"))
+	browsertest.WaitText(t, tab, "The camera cannot be used.")
+	look("demo-photo-no-camera")
+	f := facetest.Named(t, "birch")
+	browsertest.Do(t, tab, browsertest.Live(f.Frame, f.FrameFound).Install(), chromedp.Navigate(web.URL+"/photo"))
+	browsertest.WaitText(t, tab, "Take the photo")
+	browsertest.Get(t, tab, chromedp.Poll[bool](`document.querySelector("video").videoWidth > 0`))
+	look("demo-photo")
 	for _, c := range complaints() {
 		t.Errorf("the console says %s", c)
 	}

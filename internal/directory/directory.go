@@ -10,11 +10,13 @@ package directory
 
 import (
 	"context"
+	"crypto/subtle"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"latchkey/internal/audit"
@@ -40,11 +42,10 @@ type Options struct {
 	// be used, subdomains not included. Read at each use: an address outside
 	// them may be on record.
 	EmailDomains []string
-	// CountryCode turns national phone numbers ("07700 900123") into
-	// international ones, for example "44". Empty: only international ones are
-	// taken.
-	CountryCode string
-	Log         *slog.Logger // default: nothing is logged
+	// Region is where national phone numbers ("07700 900123") are at home, in
+	// ISO 3166-1 alpha-2 ("GB"). Empty: only international ones are taken.
+	Region string
+	Log    *slog.Logger // default: nothing is logged
 	// Recorder gets keys that are on a card already, such as a reissued one's,
 	// before they are kept; nil: nothing does.
 	Recorder cardkey.Recorder
@@ -52,17 +53,17 @@ type Options struct {
 
 // Directory looks up and keeps holders, cards and contacts.
 type Directory struct {
-	keys        *seal.Keyring
-	domains     map[string]bool
-	countryCode string
-	log         *slog.Logger
-	recorder    cardkey.Recorder
+	keys     *seal.Keyring
+	domains  map[string]bool
+	region   string
+	log      *slog.Logger
+	recorder cardkey.Recorder
 }
 
-// New makes a Directory. Error: problem.ConfigInvalid for a domain or country
-// code that is none.
+// New makes a Directory. Error: problem.ConfigInvalid for a domain or region
+// that is none.
 func New(keys *seal.Keyring, o Options) (*Directory, error) {
-	d := &Directory{keys: keys, domains: make(map[string]bool), countryCode: o.CountryCode, log: o.Log, recorder: o.Recorder}
+	d := &Directory{keys: keys, domains: make(map[string]bool), region: strings.ToUpper(o.Region), log: o.Log, recorder: o.Recorder}
 	for _, name := range o.EmailDomains {
 		domain, err := normaliseDomain(name)
 		if err != nil {
@@ -70,8 +71,8 @@ func New(keys *seal.Keyring, o Options) (*Directory, error) {
 		}
 		d.domains[domain] = true
 	}
-	if code := o.CountryCode; code != "" && (!digits(code) || len(code) > 3 || code[0] == '0') {
-		return nil, problem.Wrap(problem.ConfigInvalid, fmt.Errorf("country code %q: want 1 to 3 digits", code))
+	if !knownRegion(d.region) {
+		return nil, problem.Wrap(problem.ConfigInvalid, fmt.Errorf("region %q: want two letters such as GB", o.Region))
 	}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
@@ -148,11 +149,21 @@ func (d *Directory) Contacts(ctx context.Context, tx *store.Tx, holderID string)
 	return usable, nil
 }
 
-// EmailContact says whether an address as typed is one of the holder's that
-// can be used. It does the same work whether it is or not (R4). Errors:
-// problem.AddressMissing, problem.AddressMalformed.
-func (d *Directory) EmailContact(ctx context.Context, tx *store.Tx, holderID, address string) (store.Contact, bool, error) {
-	value, err := NormaliseEmail(address)
+// Normalise brings an address as typed into the one form that is kept and
+// compared: NormaliseEmail's for KindEmail, NormaliseMobile's for KindSMS.
+// Errors: theirs.
+func (d *Directory) Normalise(kind, address string) (string, error) {
+	if kind == KindSMS {
+		return d.NormaliseMobile(address)
+	}
+	return NormaliseEmail(address)
+}
+
+// Contact says whether an address as typed is one of the holder's of a kind
+// that can be used. It does the same work whether it is or not (R4): every
+// contact of the holder is looked at. Errors: Normalise's.
+func (d *Directory) Contact(ctx context.Context, tx *store.Tx, holderID, kind, address string) (theirs store.Contact, found bool, err error) {
+	value, err := d.Normalise(kind, address)
 	if err != nil {
 		return store.Contact{}, false, err
 	}
@@ -161,11 +172,11 @@ func (d *Directory) EmailContact(ctx context.Context, tx *store.Tx, holderID, ad
 		return store.Contact{}, false, err
 	}
 	for _, c := range contacts {
-		if c.Kind == KindEmail && c.Value == value {
-			return c, true, nil
+		if same := subtle.ConstantTimeCompare([]byte(c.Value), []byte(value)) == 1; same && c.Kind == kind {
+			theirs, found = c, true
 		}
 	}
-	return store.Contact{}, false, nil
+	return theirs, found, nil
 }
 
 // LearnCardAuthCert puts a card authentication certificate (DER) on record for

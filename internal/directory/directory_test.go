@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -140,8 +141,8 @@ func TestTamperedRecordsCountAsAbsent(t *testing.T) {
 	}
 }
 
-func TestEmailContact(t *testing.T) {
-	f := newFixture(t, urls()["SQLite"](t), Options{EmailDomains: []string{"Example.ORG"}})
+func TestContact(t *testing.T) {
+	f := newFixture(t, urls()["SQLite"](t), Options{EmailDomains: []string{"Example.ORG"}, Region: "GB"})
 	f.seed(t)
 	f.update(t, func(tx *store.Tx) error {
 		h, err := tx.HolderByStaffNumber(t.Context(), "S1")
@@ -152,15 +153,24 @@ func TestEmailContact(t *testing.T) {
 			" ZOE@example.ORG\n": true, "zoe@example.org": true, "joe@example.org": false, "z2@other.example": false,
 			"zoe@sub.example.org": false,
 		} {
-			c, ok, err := f.EmailContact(t.Context(), tx, h.ID, address)
+			c, ok, err := f.Contact(t.Context(), tx, h.ID, KindEmail, address)
 			if err != nil || ok != want || ok && c.Value != "zoe@example.org" {
 				t.Errorf("%q: %v, %v, %v", address, c, ok, err)
 			}
 		}
-		if _, ok, err := f.EmailContact(t.Context(), tx, "nobody", "zoe@example.org"); ok || err != nil {
+		for number, want := range map[string]bool{"07700 900123": true, "+44 (0)7700-900123": true, "07700 900124": false, "+353 85 012 3456": false} {
+			c, ok, err := f.Contact(t.Context(), tx, h.ID, KindSMS, number)
+			if err != nil || ok != want || ok && (c.Value != "+447700900123" || c.Kind != KindSMS) {
+				t.Errorf("%q: %v, %v, %v", number, c, ok, err)
+			}
+		}
+		if _, _, err := f.Contact(t.Context(), tx, h.ID, KindSMS, "zoe@example.org"); problem.CodeOf(err) != problem.MobileMalformed {
+			t.Errorf("an address as a number: %v", err)
+		}
+		if _, ok, err := f.Contact(t.Context(), tx, "nobody", KindEmail, "zoe@example.org"); ok || err != nil {
 			t.Errorf("of nobody: %v, %v", ok, err)
 		}
-		if _, _, err := f.EmailContact(t.Context(), tx, h.ID, "zoe"); problem.CodeOf(err) != problem.AddressMalformed {
+		if _, _, err := f.Contact(t.Context(), tx, h.ID, KindEmail, "zoe"); problem.CodeOf(err) != problem.AddressMalformed {
 			t.Errorf("malformed: %v", err)
 		}
 		return nil
@@ -171,7 +181,7 @@ func TestEmailContact(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if _, ok, err := f.EmailContact(t.Context(), tx, h.ID, "evil@example.org"); ok || err != nil {
+		if _, ok, err := f.Contact(t.Context(), tx, h.ID, KindEmail, "evil@example.org"); ok || err != nil {
 			t.Errorf("tampered: %v, %v", ok, err)
 		}
 		return nil
@@ -244,27 +254,50 @@ func TestNormaliseEmail(t *testing.T) {
 }
 
 func TestNormaliseMobile(t *testing.T) {
-	home, err := New(nil, Options{CountryCode: "44"})
+	home, err := New(nil, Options{Region: "GB"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for in, want := range map[string]string{
 		"07700 900123": "+447700900123", "+44 (0)7700-900.123": "+447700900123", "0044 7700 900123": "+447700900123",
-		"+1 (202) 555\u20110123": "+12025550123", "": "", "7700900123": "!", "+44": "!", "+44770090012345678": "!", "0770090012x": "!", "+0770090012": "!",
+		"0044(0)7700/900123": "+447700900123", "(07700) 900 123": "+447700900123", "7700900123": "+447700900123",
+		"44 7700 900123": "+447700900123", "\u200b07700\u00a0900123\u202c": "+447700900123", "tel:+447700900123": "+447700900123",
+		"٠٧٧٠٠ ٩٠٠١٢٣": "+447700900123", "०७७०० ९००१२३": "+447700900123", "\uff0b44 ７７００ ９００１２３": "+447700900123",
+		"07911 123456": "+447911123456", "+1 (202) 555\u20110123": "+12025550123", "+353 85 012 3456": "+353850123456",
+		"": "", " \t": "", "()": "", "+44": "!", "+44770090012345678": "!", "0770090012x": "!", "+0770090012": "!", "07700 900 12": "!",
+		"call 07700 900123": "!", "07700 900123 ext 5": "!", "07700 900123, 07700 900124": "!", "+44+447700900123": "!", "0800 FLOWERS": "!",
+		"020 7946 0000": "!", "0905 812 3456": "!", "999": "!", "+999 12345678": "!",
+		"07700900123\r\nTo: +447700900124": "!", "07700\x00900123": "!", "07700\xff900123": "!", strings.Repeat("0", 10_000): "!",
 	} {
 		got, err := home.NormaliseMobile(in)
-		code := map[string]problem.Code{"": problem.AddressMissing, "!": problem.AddressMalformed}[want]
+		code := map[string]problem.Code{"": problem.MobileMissing, "!": problem.MobileMalformed}[want]
 		if problem.CodeOf(err) != code || code == "" && got != want {
 			t.Errorf("%q: %q, %v", in, got, err)
 		}
 	}
-	if _, err := (&Directory{}).NormaliseMobile("07700 900123"); problem.CodeOf(err) != problem.AddressMalformed {
-		t.Errorf("without a country code: %v", err)
+	if _, err := (&Directory{}).NormaliseMobile("07700 900123"); problem.CodeOf(err) != problem.MobileMalformed {
+		t.Errorf("without a region: %v", err)
+	}
+	abroad, err := New(nil, Options{Region: "ie"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := abroad.NormaliseMobile("085 012 3456"); got != "+353850123456" {
+		t.Errorf("in Ireland: %q, %v", got, err)
+	}
+}
+
+func TestCountry(t *testing.T) {
+	for number, want := range map[string]string{"+447700900123": "GB", "+447400123456": "GB", "+447911123456": "GG", "+353850123456": "IE",
+		"+12025550123": "US", "+870773111632": "001", "": "", "+999123": ""} {
+		if got := Country(number); got != want {
+			t.Errorf("%q: %q, want %q", number, got, want)
+		}
 	}
 }
 
 func TestNewRefusesBadOptions(t *testing.T) {
-	for _, o := range []Options{{EmailDomains: []string{"exa mple.org"}}, {CountryCode: "+44"}, {CountryCode: "4444"}} {
+	for _, o := range []Options{{EmailDomains: []string{"exa mple.org"}}, {Region: "+44"}, {Region: "GBR"}, {Region: "XX"}} {
 		if _, err := New(nil, o); problem.CodeOf(err) != problem.ConfigInvalid {
 			t.Errorf("%+v: %v", o, err)
 		}
@@ -284,6 +317,29 @@ func FuzzNormaliseEmail(f *testing.F) {
 			t.Errorf("%q -> %q -> %q, %v", s, once, twice, err)
 		}
 		if strings.ContainsAny(once, " \r\n\t\x00<>\",") || len(once) > maxAddress {
+			t.Errorf("%q -> %q", s, once)
+		}
+	})
+}
+
+func FuzzNormaliseMobile(f *testing.F) {
+	d, err := New(nil, Options{Region: "GB"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, s := range []string{"07700 900123", "+44 (0)7911 123456", "00353 85 012 3456", "٠٧٧٠٠ ٩٠٠١٢٣", "tel:+447700900123;ext=5", "+800 1234 5678", "+-0"} {
+		f.Add(s)
+	}
+	form := regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
+	f.Fuzz(func(t *testing.T, s string) {
+		once, err := d.NormaliseMobile(s)
+		if err != nil {
+			return
+		}
+		if twice, err := d.NormaliseMobile(once); err != nil || twice != once {
+			t.Errorf("%q -> %q -> %q, %v", s, once, twice, err)
+		}
+		if !form.MatchString(once) {
 			t.Errorf("%q -> %q", s, once)
 		}
 	})

@@ -88,7 +88,7 @@ func (f fixture) auditCount(t testing.TB) (n int) {
 }
 
 func TestImportCardholders(t *testing.T) {
-	both(t, Options{CountryCode: "44"}, func(t *testing.T, f fixture) {
+	both(t, Options{Region: "GB"}, func(t *testing.T, f fixture) {
 		file := "\ufeffName,staff_number, EMAIL ,mobile\r\n\"Brian, Zoë\",S1,Z@Example.org; z@example.org ;y@example.org,07700 900123\r\n\r\nJoe,S2,,\r\n"
 		if r := f.mustImport(t, f.ImportCardholders, file); r != (ImportResult{Lines: 2, Added: 2}) {
 			t.Errorf("%+v", r)

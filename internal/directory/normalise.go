@@ -101,36 +101,6 @@ func (d *Directory) allowed(email string) bool {
 	return len(d.domains) == 0 || d.domains[email[strings.LastIndexByte(email, '@')+1:]]
 }
 
-// NormaliseMobile brings a phone number into the form of ITU-T E.164: "+" and
-// 8 to 15 digits. It forgives spaces, hyphens, dots, brackets, "00" for "+" and
-// the "(0)" that some put behind the country code. Errors:
-// problem.AddressMissing, problem.AddressMalformed.
-func (d *Directory) NormaliseMobile(number string) (string, error) {
-	s := strings.ReplaceAll(number, "(0)", "")
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || strings.ContainsRune(".()/\u200b\ufeff\u202a\u202c", r) {
-			return -1
-		}
-		return r
-	}, s)
-	switch {
-	case s == "":
-		return "", problem.New(problem.AddressMissing)
-	case strings.HasPrefix(s, "+"):
-		s = s[1:]
-	case strings.HasPrefix(s, "00"):
-		s = s[2:]
-	case strings.HasPrefix(s, "0") && d.countryCode != "":
-		s = d.countryCode + s[1:]
-	default:
-		return "", malformed("it has no country code")
-	}
-	if !digits(s) || len(s) < 8 || len(s) > 15 || s[0] == '0' {
-		return "", malformed("it is not a phone number with its country code")
-	}
-	return "+" + s, nil
-}
-
 func malformed(why string) error {
 	return problem.Wrap(problem.AddressMalformed, errors.New(why))
 }

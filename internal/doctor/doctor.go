@@ -33,6 +33,9 @@ type Finding struct {
 	Detail string       `json:"detail"`
 	Next   string       `json:"next,omitempty"` // what to do, where something is wrong
 	Code   problem.Code `json:"code,omitempty"` // "" where nothing is wrong
+	// InPage says that the page can test this, and only the page: a program of
+	// a terminal has no camera.
+	InPage bool `json:"in_page,omitempty"`
 }
 
 // Level is how good or bad a finding is.
@@ -82,9 +85,7 @@ func (d *Doctor) Run(ctx context.Context) Report {
 	go func() { service <- d.service(ctx) }() // it may take a while
 	r.Findings = append(r.Findings, d.readers(ctx)...)
 	r.Findings = append(r.Findings, <-service...)
-	r.Findings = append(r.Findings,
-		Finding{Name: "Camera", Level: LevelUnknown, Detail: "Face verification is not available yet, so no camera is needed."},
-		d.browser(),
+	r.Findings = append(r.Findings, d.browser(),
 		Finding{Name: "Version", Level: LevelGood, Detail: fmt.Sprintf("Latchkey %s on %s.", d.Application, system())})
 	r.Text = d.text(r.Findings)
 	return r
@@ -241,11 +242,11 @@ func (d *Doctor) service(ctx context.Context) []Finding {
 		if why == nil {
 			why = problem.New(problem.ServiceUnset)
 		}
-		return []Finding{bad(service, why), unknown(safe, untested), unknown(clock, untested)}
+		return []Finding{bad(service, why), unknown(safe, untested), unknown(clock, untested), camera(nil)}
 	}
 	info, err := d.Service.Service(ctx)
 	if err != nil {
-		f := []Finding{bad(service, err), unknown(safe, untested), unknown(clock, untested)}
+		f := []Finding{bad(service, err), unknown(safe, untested), unknown(clock, untested), camera(nil)}
 		if problem.CodeOf(err) == problem.ServiceCertificate {
 			f[0], f[1] = unknown(service, untested), bad(safe, err)
 		}
@@ -263,9 +264,25 @@ func (d *Doctor) service(ctx context.Context) []Finding {
 		found = append(found, good(safe, "The service is on this computer, and it is the one that this computer knows."))
 	}
 	if off := d.Now().Sub(info.Time).Abs(); off > clockTolerance {
-		return append(found, bad(clock, problem.New(problem.ClockWrong)))
+		return append(found, bad(clock, problem.New(problem.ClockWrong)), camera(info.Methods))
 	}
-	return append(found, good(clock, "It agrees with the service's."))
+	return append(found, good(clock, "It agrees with the service's."), camera(info.Methods))
+}
+
+// camera says where the camera is tested, or that none is needed. methods are
+// the organisation's; nil where they are not known.
+func camera(methods []api.MethodStatus) Finding {
+	const name = "Camera"
+	offered := methods == nil
+	for _, m := range methods {
+		offered = offered || m.Method == api.MethodFace && m.Available
+	}
+	if !offered {
+		return unknown(name, "Your organisation does not offer face verification at the moment, so no camera is needed.")
+	}
+	f := unknown(name, "Face verification needs one. It can be tested in Latchkey's window alone.")
+	f.InPage = true
+	return f
 }
 
 func (d *Doctor) browser() Finding {

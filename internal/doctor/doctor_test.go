@@ -157,7 +157,7 @@ Certificates: good. They are valid until 1 March 2031.
 Latchkey service: good. https://unlock.example.org answers.
 Safe connection: good. The connection is encrypted, and it is the service that this computer knows.
 Clock: good. It agrees with the service's.
-Camera: not tested. Face verification is not available yet, so no camera is needed.
+Camera: not tested. Face verification needs one. It can be tested in Latchkey's window alone.
 Browser: good. Latchkey opens its own window with chromium.
 `
 	if got, _, _ := strings.Cut(r.Text, "Version: "); got != want {

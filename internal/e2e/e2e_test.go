@@ -60,6 +60,7 @@ type world struct {
 	mail     string // folder of messages
 	vcard    *process
 	daemon   *process
+	settings []string // more of the environment
 }
 
 func newWorld(t testing.TB, database string, cardFlags ...string) *world {
@@ -110,7 +111,7 @@ func (w *world) serve(address string) {
 }
 
 func (w *world) environment() []string {
-	return append(w.stack.Environment(), "HOME="+w.folder, "XDG_CONFIG_HOME="+filepath.Join(w.folder, "config"),
+	return append(append(w.stack.Environment(), w.settings...), "HOME="+w.folder, "XDG_CONFIG_HOME="+filepath.Join(w.folder, "config"),
 		"LATCHKEYD_DATA="+filepath.Join(w.folder, "data"), "LATCHKEYD_DATABASE="+w.database, "LATCHKEYD_MAIL_DIR="+w.mail,
 		"LATCHKEY_SERVICE="+w.service, "PATH="+programs+":"+os.Getenv("PATH"))
 }
@@ -201,9 +202,20 @@ func (w *world) unlock(fresh string) (string, error) {
 func (w *world) unlockWith(fresh string, between func()) (string, error) {
 	w.t.Helper()
 	before := len(w.messages())
+	return w.unlockBy(fresh, func() string {
+		code := w.code(before)
+		between()
+		return code
+	}, "--email", strings.ToUpper(email))
+}
+
+// unlockBy runs latchkey unlock for an address, with a code that comes some
+// other way.
+func (w *world) unlockBy(fresh string, code func() string, address ...string) (string, error) {
+	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
-	c := w.command(ctx, "latchkey", "unlock", "--email", strings.ToUpper(email))
+	c := w.command(ctx, "latchkey", append([]string{"unlock"}, address...)...)
 	in, err := c.StdinPipe()
 	if err != nil {
 		w.t.Fatal(err)
@@ -224,9 +236,7 @@ func (w *world) unlockWith(fresh string, between func()) (string, error) {
 		<-ended
 		return out.String(), failed
 	}
-	code := w.code(before)
-	between()
-	fmt.Fprintf(in, "%s\n%s\n%s\n", code, fresh, fresh)
+	fmt.Fprintf(in, "%s\n%s\n%s\n", code(), fresh, fresh)
 	<-ended
 	return out.String(), failed
 }

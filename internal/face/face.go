@@ -85,6 +85,7 @@ const (
 	TooBright   Reason = "too bright"
 	Blurred     Reason = "blurred"
 	Glare       Reason = "glare"
+	NotFrontal  Reason = "not looking straight"
 	LightWeak   Reason = "screen light not seen" // strong light in the room
 	NoTurn      Reason = "head not turned"
 	TooFewShots Reason = "too few frames"

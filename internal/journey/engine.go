@@ -169,6 +169,7 @@ func (e *Engine) leave(ctx context.Context) {
 	if s == nil {
 		return
 	}
+	e.dropScan(s)
 	final := e.View().Step == StepDone || e.View().Step == StepEnded
 	e.mu.Lock()
 	e.session = nil
@@ -196,8 +197,10 @@ func (e *Engine) SendCode(ctx context.Context, method api.Method, address string
 	if err != nil {
 		return e.ended(err)
 	}
+	e.dropScan(s)
 	e.set(func(v *View) {
-		v.Step, v.Address, v.SendsLeft, v.Ends = StepCode, address, sent.SendsLeft, e.ends(sent.SecondsLeft)
+		v.Step, v.Method, v.Address, v.Face = StepCode, method, address, Face{}
+		v.SendsLeft, v.Ends = sent.SendsLeft, e.ends(sent.SecondsLeft)
 		v.ResendAt = e.o.Now().Add(time.Duration(sent.ResendAfterSeconds) * time.Second)
 	})
 	return nil
@@ -243,6 +246,9 @@ func (e *Engine) ended(err error) error {
 	switch p.Code {
 	case problem.SessionExpired, problem.SessionUnknown, problem.SessionReplaced, problem.SessionFinished, problem.CodeTries,
 		problem.CardNotServed, problem.CardRevoked, problem.CardSuspended, problem.HolderSuspended, problem.CardExpired:
+		if s := e.current(); s != nil {
+			e.dropScan(s)
+		}
 		e.set(func(v *View) { v.Step, v.Problem = StepEnded, p })
 	case problem.CodeWrong:
 		e.set(func(v *View) { v.TriesLeft = p.TriesLeft })

@@ -26,6 +26,9 @@ type Service interface {
 	Prove(ctx context.Context, who api.Credentials, r api.ProofRequest) (api.Session, error)
 	SendCode(ctx context.Context, who api.Credentials, r api.CodeRequest) (api.CodeSent, error)
 	CheckCode(ctx context.Context, who api.Credentials, r api.CodeCheck) (api.Session, error)
+	StartFace(ctx context.Context, who api.Credentials, r api.FaceRequest) (api.FaceScan, error)
+	FaceStep(ctx context.Context, who api.Credentials, r api.FaceStepDone) (api.FaceStep, error)
+	SendFaces(ctx context.Context, who api.Credentials, r api.FaceFrames) (api.Session, error)
 	Release(ctx context.Context, who api.Credentials, r api.ReleaseRequest) (api.Envelope, error)
 	Report(ctx context.Context, who api.Credentials, r api.Report) (api.Reported, error)
 }
@@ -41,6 +44,8 @@ type session struct {
 	rules    api.PasscodeRules
 	cardPIN  card.PINRules
 	step     int // the step of the release that is under way, from 1
+	// scan is the scan of the face that is under way; nil for none.
+	scan *scan
 	// unheard is the refusal of a key that the service has not heard of yet:
 	// it must, before anything else is tried on the card.
 	unheard *api.Report

@@ -45,6 +45,7 @@ const (
 	StepNone     Step = ""         // no session
 	StepMethod   Step = "method"   // started; no code sent yet
 	StepCode     Step = "code"     // a code was asked for
+	StepFace     Step = "face"     // a face is to be verified; see View.Face
 	StepPasscode Step = "passcode" // the person is verified
 	StepWorking  Step = "working"  // the card is being unlocked
 	StepDone     Step = "done"     // it is unlocked
@@ -58,8 +59,13 @@ type View struct {
 	Methods []api.MethodStatus
 	// Ends is when the session ends, by this computer's clock.
 	Ends time.Time
-	// Address is where the last code was asked for.
+	// Method is the way that the person has chosen last; "" before the first.
+	Method api.Method
+	// Address is where the last code was asked for, or the mobile number that
+	// face verification was asked for with.
 	Address string
+	// Face is where face verification stands while Step is StepFace.
+	Face Face
 	// ResendAt is when another code can be asked for; SendsLeft how often.
 	ResendAt  time.Time
 	SendsLeft int

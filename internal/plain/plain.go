@@ -1,5 +1,5 @@
-// Package plain takes out of text from outside, such as the name of a reader
-// or the words of a service, what a terminal or a report would act on.
+// Package plain makes text from outside plain: it takes out what a terminal or
+// a report would act on, and writes digits of any script as 0 to 9.
 package plain
 
 import (
@@ -15,4 +15,24 @@ func Text(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// Digits is s with each decimal digit of any script replaced by its ASCII digit.
+func Digits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Nd, r) {
+			return digit(r)
+		}
+		return r
+	}, s)
+}
+
+// digit gives the ASCII digit of a decimal digit: Unicode keeps each ten
+// together (section 4.6).
+func digit(r rune) rune {
+	zero := r
+	for zero > 0 && unicode.Is(unicode.Nd, zero-1) && r-zero < 9 {
+		zero--
+	}
+	return '0' + (r - zero)
 }

@@ -22,6 +22,19 @@ const (
 	CertExpired     Code = "LK-1018"
 )
 
+// Codes of the workstation's camera.
+const (
+	CameraMissing Code = "LK-1101"
+	CameraRefused Code = "LK-1102"
+	CameraBusy    Code = "LK-1103"
+	CameraCannot  Code = "LK-1104"
+	CameraStopped Code = "LK-1105"
+	CameraDark    Code = "LK-1106"
+	ScanHidden    Code = "LK-1107"
+	ScanStopped   Code = "LK-1108"
+	FaceElsewhere Code = "LK-1109"
+)
+
 // Codes of the new passcode.
 const (
 	PasscodeMissing   Code = "LK-2001"
@@ -47,6 +60,34 @@ const (
 	MethodUnavailable Code = "LK-3008"
 	DayLimit          Code = "LK-3009"
 	MethodMissing     Code = "LK-3010"
+	MobileMissing     Code = "LK-3021"
+	MobileMalformed   Code = "LK-3022"
+)
+
+// Codes of face verification. Those before FaceNotVerified, and
+// FaceNotStraight, can be mended.
+const (
+	FaceNotSeen     Code = "LK-3101"
+	FaceSeveral     Code = "LK-3102"
+	FaceFar         Code = "LK-3103"
+	FaceClose       Code = "LK-3104"
+	FaceOffCentre   Code = "LK-3105"
+	FaceDark        Code = "LK-3106"
+	FaceBright      Code = "LK-3107"
+	FaceBlurred     Code = "LK-3108"
+	FaceGlare       Code = "LK-3109"
+	FaceLightWeak   Code = "LK-3110"
+	FaceNoTurn      Code = "LK-3111"
+	FaceFewFrames   Code = "LK-3112"
+	FaceTiming      Code = "LK-3113"
+	FaceNotVerified Code = "LK-3114"
+	FaceConsent     Code = "LK-3115"
+	FaceScanOver    Code = "LK-3116"
+	FaceWait        Code = "LK-3117"
+	FaceScanLimit   Code = "LK-3118"
+	FaceHeld        Code = "LK-3119"
+	FaceAway        Code = "LK-3120"
+	FaceNotStraight Code = "LK-3121"
 )
 
 // Codes of sessions and of the card's standing with the service.
@@ -71,6 +112,8 @@ const (
 	ReleaseMismatch  Code = "LK-4109"
 	ReportMismatch   Code = "LK-4110"
 	HolderFailures   Code = "LK-4111"
+	ReceiptForged    Code = "LK-4150"
+	MessageNotKnown  Code = "LK-4151"
 	RequestMalformed Code = "LK-4200"
 	RequestTooLarge  Code = "LK-4201"
 	NoSuchPage       Code = "LK-4202"
@@ -92,6 +135,8 @@ const (
 	AuditBroken      Code = "LK-5010"
 	AssetsMissing    Code = "LK-5011"
 	AddressInUse     Code = "LK-5013"
+	FaceUnavailable  Code = "LK-5014"
+	FaceModels       Code = "LK-5015"
 )
 
 // Codes of the escrow: releases, the key journal and the keys that seal.
@@ -134,7 +179,24 @@ const (
 	ImportKey      Code = "LK-7004"
 	ImportRefused  Code = "LK-7005"
 	ImportFile     Code = "LK-7006"
-	ImportSealed   Code = "LK-7101"
+	ImportSealed   Code = "LK-7007"
+)
+
+// Codes of the commands for faces.
+const (
+	FaceFile    Code = "LK-7101"
+	FacePicture Code = "LK-7102"
+	FaceNotGood Code = "LK-7103"
+	FaceNone    Code = "LK-7104"
+	FacePairs   Code = "LK-7105"
+)
+
+// Codes of profile photos.
+const (
+	PhotoRefused   Code = "LK-7201"
+	PhotosRefused  Code = "LK-7202"
+	PhotoMissing   Code = "LK-7203"
+	PhotoDifferent Code = "LK-7204"
 )
 
 // Codes of the pages on loopback.
@@ -162,7 +224,7 @@ func Lookup(c Code) (Entry, bool) {
 // Catalogue is every entry, in the order of the codes.
 func Catalogue() []Entry {
 	var all []Entry
-	for _, part := range [][]Entry{workstation(), passcode(), person(), standing(), service(), escrow(), connection(), imports(), pages()} {
+	for _, part := range [][]Entry{workstation(), camera(), passcode(), person(), faces(), standing(), service(), escrow(), connection(), imports(), photos(), pages()} {
 		all = append(all, part...)
 	}
 	return all

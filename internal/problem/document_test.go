@@ -45,13 +45,13 @@ This file is written from ` + "`internal/problem`: `go test ./internal/problem -
 // groups are the parts of the document by the first digit of a code.
 func groups() []struct{ digit, title, about string } {
 	return []struct{ digit, title, about string }{
-		{"1", "Reader and card", "The application finds these at the workstation."},
+		{"1", "Reader, card and camera", "The application finds these at the workstation. LK-11xx are about the camera."},
 		{"2", "The new passcode", "The passcode is checked on the workstation and by the card. The service never sees it."},
-		{"3", "Proving who you are", "Addresses, security codes and their limits."},
+		{"3", "Proving who you are", "Addresses, security codes and their limits; LK-31xx are about face verification."},
 		{"4", "The attempt, and the card's standing", "LK-4002 to LK-4008 are told to a card that has proven itself, and LK-4001 to any other. LK-41xx are about one attempt, LK-42xx about one request."},
 		{"5", "The service and its operation", "Operators meet most of these when they start latchkeyd. LK-5000 is anything that nobody foresaw: it is in the log in full and shown without detail."},
 		{"6", "The way to the service", "The application finds these when it calls the service."},
-		{"7", "Imports", "`latchkeyd import` names the line of the file."},
+		{"7", "Imports", "`latchkeyd import` names the line of the file. LK-72xx are about profile photos: `latchkeyd face enrol` names the file."},
 		{"8", "The application's own pages and its terminal", "The pages are for one person's own browser window on one computer."},
 	}
 }

@@ -25,6 +25,20 @@ func workstation() []Entry {
 	}
 }
 
+func camera() []Entry {
+	return []Entry{
+		{CameraMissing, 0, "No camera found", "This computer has no camera, or it is switched off.", "Plug a camera in or switch it on, then try again. You can also use another way to prove who you are."},
+		{CameraRefused, 0, "The camera is not allowed", "This window may not use the camera. It was refused here, or this computer's settings do not allow it.", "Choose Allow when you are asked for the camera. If you are not asked, look for the camera sign beside the window's address or title, or for Camera in this computer's privacy settings."},
+		{CameraBusy, 0, "Another program is using the camera", "The camera is there but it cannot be opened.", "Close other programs that use the camera, such as video calls, then try again."},
+		{CameraCannot, 0, "This window cannot use a camera", "This browser does not let the page use a camera.", "Close this window and open Latchkey from its shortcut, or use another way to prove who you are."},
+		{CameraStopped, 0, "The camera stopped", "The camera sent no more pictures.", "Check that the camera is plugged in and that nothing else uses it, then try again."},
+		{CameraDark, 0, "The camera's picture is black", "The camera works but it sees nothing.", "Open the camera's cover. Some computers have a key that switches the camera off."},
+		{ScanHidden, 0, "The scan stopped because the window was hidden", "The scan needs the whole window in view. The camera is off.", "Keep this window in front until the scan has finished, then try again."},
+		{ScanStopped, 0, "The scan was stopped", "It was stopped on this computer, its time was over, or a scan was started in another window. The camera is off.", "Try again when you are ready."},
+		{FaceElsewhere, 0, "Face verification needs a window", "Face verification uses the camera and the whole screen, which a terminal cannot.", "Run latchkey to open its window, or use a security code here."},
+	}
+}
+
 func passcode() []Entry {
 	return []Entry{
 		{PasscodeMissing, 0, "Enter a passcode", "The passcode is empty.", "Enter the new passcode in both boxes."},
@@ -51,6 +65,8 @@ func person() []Entry {
 		{MethodUnavailable, http.StatusConflict, "This way to prove who you are is not available", "Your organisation does not offer it at the moment.", "Choose another way, or contact your Registration Authority."},
 		{DayLimit, http.StatusTooManyRequests, "Too many wrong security codes today", "The code for this card was wrong too many times today.", "Try again tomorrow, or contact your Registration Authority."},
 		{MethodMissing, 0, "Choose how to prove who you are", "Nothing was chosen.", "Choose one of the ways on the page."},
+		{MobileMissing, http.StatusUnprocessableEntity, "Enter your mobile phone number", "The mobile phone number is empty.", "Enter the number that your Registration Authority has for you."},
+		{MobileMalformed, http.StatusUnprocessableEntity, "Enter a mobile phone number in the right form", "That is not the number of a mobile phone.", "Enter it like 07700 900123. For a number of another country begin with + and its country code."},
 	}
 }
 
@@ -76,6 +92,8 @@ func standing() []Entry {
 		{ReleaseMismatch, http.StatusConflict, "The request does not match this attempt", "The card or the step is not the one of this attempt.", "Put the smartcard you started with in the reader, or start again."},
 		{ReportMismatch, http.StatusConflict, "The report does not match this attempt", "The step was never released.", "Nothing needs doing. If your smartcard is still locked, start again."},
 		{HolderFailures, http.StatusForbidden, "Self-service is on hold for you", "There have been too many failed attempts in a row.", "Contact your Registration Authority."},
+		{ReceiptForged, http.StatusForbidden, "The receipt is not the provider's", "A receipt of a text message did not come from a provider that is set up here.", "For operators: check the provider's secret and callback address on both sides."},
+		{MessageNotKnown, 0, "There is no such message", "No message with this reference is on record.", "Check the reference: latchkeyd messages lists them. Records are kept for 90 days."},
 		{RequestMalformed, http.StatusBadRequest, "The request could not be understood", "Something in the request is missing or malformed.", "Start again. If it happens again, give your IT help desk the code of this page."},
 		{RequestTooLarge, http.StatusRequestEntityTooLarge, "The request is too large", "More was sent than is ever needed.", "Check what you typed and try again."},
 		{NoSuchPage, http.StatusNotFound, "There is no such page", "The address does not exist.", "Go back to the start."},
@@ -98,6 +116,8 @@ func service() []Entry {
 		{AuditBroken, 0, "The audit trail has been changed", "An entry of the audit trail does not fit the one before it.", "Keep the database as evidence and tell your security team."},
 		{AssetsMissing, http.StatusServiceUnavailable, "The pages' styles are missing from this build", "The program was built before its third-party files were fetched.", "Run make setup, then build again."},
 		{AddressInUse, 0, "The address is in use", "Another program is listening on this address and port.", "Stop the other program or choose another address with --listen."},
+		{FaceUnavailable, 0, "Face verification is not available here", "This program has nothing to run its face models with.", "Run make setup and build again with cgo, or name the ONNX Runtime library of this machine with face_runtime."},
+		{FaceModels, 0, "The face models cannot be used", "The folder of face models is not what its manifest says.", "Compare the folder with the section \"Your own models\" of docs/face.md, or leave out face_models to use those in the program."},
 	}
 }
 
@@ -123,6 +143,11 @@ func imports() []Entry {
 		{ImportRefused, 0, "Nothing was imported", "Some lines are not right, so the whole file was left out.", "Correct the lines that are listed, or import the good ones with --partial."},
 		{ImportSealed, 0, "The encrypted file cannot be opened", "It was encrypted to another import key, it is damaged, or its end is missing.", "Print the key with latchkeyd keys import-key, encrypt the file to it again with latchkeyd keys encrypt, and import that."},
 		{ImportFile, 0, "The file cannot be read", "The file does not exist or cannot be opened.", "Check the file's name and rights."},
+		{FaceFile, 0, "The picture cannot be opened", "The file does not exist or cannot be opened.", "Check the file's name and rights."},
+		{FacePicture, 0, "The picture cannot be read", "The file is not a JPEG or PNG picture, or it is damaged or too large.", "Open it in another program, save it as JPEG with no more than 25 million pixels and 16 MiB, and try again."},
+		{FaceNotGood, 0, "Not every picture is good", "At least one of the pictures is not a good profile photo.", "Take those pictures again as the lines above advise."},
+		{FaceNone, 0, "There is no face on the picture", "No face was found on the picture.", "Choose a picture on which the face is seen from the front."},
+		{FacePairs, 0, "The list of pairs is not right", "Each line has two names of pictures and 1 for the same person or 0 for two people, apart by tabs or spaces.", "Correct the line that is named and try again."},
 	}
 }
 

@@ -27,6 +27,7 @@ type heart struct {
 	body    any
 	network string
 	err     error
+	waits   error // of FaceWaits
 	panics  any
 }
 
@@ -67,12 +68,31 @@ func (h *heart) CheckCode(_ context.Context, who unlock.Credentials, r api.CodeC
 	return api.Session{ID: who.ID}, h.called("check", who, r)
 }
 
+func (h *heart) StartFace(_ context.Context, who unlock.Credentials, r api.FaceRequest) (api.FaceScan, error) {
+	return api.FaceScan{Scan: "f1", Steps: 8}, h.called("face", who, r)
+}
+
+func (h *heart) FaceStep(_ context.Context, who unlock.Credentials, r api.FaceStepDone) (api.FaceStep, error) {
+	return api.FaceStep{Number: r.Number + 1}, h.called("step", who, r)
+}
+
+func (h *heart) FaceWaits(context.Context, unlock.Credentials) error { return h.waits }
+
+func (h *heart) SendFaces(_ context.Context, who unlock.Credentials, r api.FaceFrames) (api.Session, error) {
+	return api.Session{ID: who.ID}, h.called("frames", who, r)
+}
+
 func (h *heart) Release(_ context.Context, who unlock.Credentials, r api.ReleaseRequest) (api.Envelope, error) {
 	return api.Envelope{Step: r.Step}, h.called("release", who, r)
 }
 
 func (h *heart) Report(_ context.Context, who unlock.Credentials, r api.Report) (api.Reported, error) {
 	return api.Reported{NextStep: 2}, h.called("report", who, r)
+}
+
+func (h *heart) Receive(_ context.Context, provider string, r *http.Request) error {
+	_, err := io.Copy(io.Discard, r.Body)
+	return errors.Join(err, h.called("receipts of "+provider, unlock.Credentials{}, nil))
 }
 
 // edge is the HTTP edge around a heart.
@@ -85,6 +105,7 @@ type edge struct {
 func newEdge() *edge {
 	e := &edge{heart: &heart{}}
 	e.Server = service.New(e.heart, slog.New(slog.NewTextHandler(&e.log, nil)))
+	e.TakeReceipts(e.heart)
 	return e
 }
 
@@ -147,12 +168,19 @@ var routes = []struct {
 	{"POST", "/v1/sessions/s1/card-proof", `{"slot":"9E"}`, "prove", 200},
 	{"POST", "/v1/sessions/s1/code", `{"method":"email","address":"a@example.org"}`, "send", 202},
 	{"POST", "/v1/sessions/s1/code/check", `{"code":"123456"}`, "check", 200},
+	{"POST", "/v1/sessions/s1/face", `{"address":"07700 900123","consent":true}`, "face", 201},
+	{"POST", "/v1/sessions/s1/face/step", `{"scan":"f1","number":1}`, "step", 200},
+	{"POST", "/v1/sessions/s1/face/frames", `{"scan":"f1","frames":[]}`, "frames", 200},
 	{"POST", "/v1/sessions/s1/release", `{"step":1}`, "release", 200},
 	{"POST", "/v1/sessions/s1/report", `{"step":1,"outcome":"failed","holds":"unknown"}`, "report", 200},
+	{"POST", "/v1/receipts/webhook", "", "receipts of webhook", 204},
 }
 
 // ofASession says whether a call is about one session.
 func ofASession(path string) bool { return strings.Contains(path, "/s1") }
+
+// isReceipt says whether the body of a call is a provider's own.
+func isReceipt(path string) bool { return strings.Contains(path, "/receipts/") }
 
 func TestRoutes(t *testing.T) {
 	for _, r := range routes {
@@ -227,16 +255,20 @@ func TestBadBodies(t *testing.T) {
 		"rubbish type":        {`{}`, kind(";;"), problem.RequestMalformed},
 		"too large":           {`{"pad":"` + strings.Repeat("a", api.MaxBody) + `"}`, nil, problem.RequestTooLarge},
 		"large after the end": {`{}` + strings.Repeat(" ", api.MaxBody), nil, problem.RequestTooLarge},
-		"wrong member": {`{"application":1,"slot":1,"method":1,"code":1,"step":"x"}`,
+		"wrong member": {`{"application":1,"slot":1,"method":1,"code":1,"scan":1,"address":1,"step":"x"}`,
 			nil, problem.RequestMalformed},
 	}
 	for _, r := range routes {
-		if r.method != "POST" {
+		if r.method != "POST" || isReceipt(r.path) {
 			continue
 		}
 		for name, b := range bad {
 			t.Run(r.call+"/"+name, func(t *testing.T) {
 				e := newEdge()
+				if b.code == problem.RequestTooLarge && r.path == "/v1/sessions/s1/face/frames" {
+					b.body = strings.ReplaceAll(b.body, strings.Repeat(b.body[len(b.body)/2:][:1], api.MaxBody),
+						strings.Repeat(b.body[len(b.body)/2:][:1], api.MaxFaceBody))
+				}
 				w := e.ask(r.method, r.path, b.body, b.change)
 				wantProblem(t, w, b.code)
 				if len(e.calls) != 0 {
@@ -444,4 +476,20 @@ func TestEveryCallEnds(t *testing.T) {
 			t.Errorf("a client that left looks like a fault: %s %s", &log, figures.Body)
 		}
 	})
+}
+
+// TestReceiptsThatAreNotTaken: no provider is set up, or it is not theirs. The
+// body is bounded as any other.
+func TestReceiptsThatAreNotTaken(t *testing.T) {
+	bare := &edge{heart: &heart{}}
+	bare.Server = service.New(bare.heart, slog.New(slog.NewTextHandler(&bare.log, nil)))
+	wantProblem(t, bare.ask("POST", "/v1/receipts/webhook", "{}", nil), problem.ReceiptForged)
+	e := newEdge()
+	e.err = problem.New(problem.ReceiptForged)
+	wantProblem(t, e.ask("POST", "/v1/receipts/webhook", "{}", nil), problem.ReceiptForged)
+	e = newEdge()
+	if w := e.ask("POST", "/v1/receipts/webhook", strings.Repeat("a", api.MaxBody+1), nil); w.Code < 400 {
+		t.Errorf("a body that is too large: %d", w.Code)
+	}
+	wantProblem(t, e.ask("GET", "/v1/receipts/webhook", "", nil), problem.NoSuchPage)
 }

@@ -261,14 +261,14 @@ func TestDescribedCalls(t *testing.T) {
 	if !strings.HasPrefix(d.OpenAPI, "3.1.") || d.Info.Version != strconv.Itoa(api.Version) {
 		t.Errorf("OpenAPI %q, version %q", d.OpenAPI, d.Info.Version)
 	}
-	for _, limit := range []string{fmt.Sprintf("at most %d bytes", api.MaxBody), string(problem.NoSuchPage)} {
+	for _, limit := range []string{fmt.Sprintf("at most %d bytes, that of frames %d", api.MaxBody, api.MaxFaceBody), string(problem.NoSuchPage)} {
 		if !strings.Contains(d.Info.Description, limit) {
 			t.Errorf("it does not say %q", limit)
 		}
 	}
 	tried := map[string]bool{}
 	for _, r := range routes {
-		name := r.method + " " + strings.Replace(r.path, "/s1", "/{id}", 1)
+		name := r.method + " " + strings.NewReplacer("/s1", "/{id}", "/webhook", "/{provider}").Replace(r.path)
 		c := calls[name]
 		tried[name] = true
 		if open := c.Security != nil && len(*c.Security) == 0; open == ofASession(r.path) {

@@ -35,6 +35,10 @@ type Sessions interface {
 	Prove(ctx context.Context, who unlock.Credentials, r api.ProofRequest) (api.Session, error)
 	SendCode(ctx context.Context, who unlock.Credentials, r api.CodeRequest) (api.CodeSent, error)
 	CheckCode(ctx context.Context, who unlock.Credentials, r api.CodeCheck) (api.Session, error)
+	StartFace(ctx context.Context, who unlock.Credentials, r api.FaceRequest) (api.FaceScan, error)
+	FaceStep(ctx context.Context, who unlock.Credentials, r api.FaceStepDone) (api.FaceStep, error)
+	FaceWaits(ctx context.Context, who unlock.Credentials) error
+	SendFaces(ctx context.Context, who unlock.Credentials, r api.FaceFrames) (api.Session, error)
 	Release(ctx context.Context, who unlock.Credentials, r api.ReleaseRequest) (api.Envelope, error)
 	Report(ctx context.Context, who unlock.Credentials, r api.Report) (api.Reported, error)
 }
@@ -45,15 +49,17 @@ const patience = 20 * time.Second
 // Server answers for the service.
 type Server struct {
 	sessions Sessions
+	receipts Receipts // nil: none are taken
 	log      *slog.Logger
 	registry *prometheus.Registry
 	seconds  *prometheus.HistogramVec
 	refusals *prometheus.CounterVec
+	slots    chan struct{} // of requests with frames
 }
 
 // New makes a Server.
 func New(s Sessions, log *slog.Logger) *Server {
-	v := &Server{sessions: s, log: log, registry: prometheus.NewRegistry(),
+	v := &Server{sessions: s, log: log, registry: prometheus.NewRegistry(), slots: make(chan struct{}, frameSlots),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "latchkey_request_seconds",
 			Help: "Time to answer a request.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}, []string{"call"}),
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "latchkey_problems_total",
@@ -61,9 +67,6 @@ func New(s Sessions, log *slog.Logger) *Server {
 	v.registry.MustRegister(v.seconds, v.refusals)
 	return v
 }
-
-// Register adds figures of other parts.
-func (v *Server) Register(c prometheus.Collector) { v.registry.MustRegister(c) }
 
 // Metrics serves the figures for Prometheus.
 func (v *Server) Metrics() http.Handler {
@@ -109,8 +112,12 @@ func (v *Server) routes() []route {
 		{"POST", api.PathProof, post(http.StatusOK, v.sessions.Prove)},
 		{"POST", api.PathCode, post(http.StatusAccepted, v.sessions.SendCode)},
 		{"POST", api.PathCodeCheck, post(http.StatusOK, v.sessions.CheckCode)},
+		{"POST", api.PathFace, post(http.StatusCreated, v.sessions.StartFace)},
+		{"POST", api.PathFaceStep, post(http.StatusOK, v.sessions.FaceStep)},
+		{"POST", api.PathFaceFrames, v.frames},
 		{"POST", api.PathRelease, post(http.StatusOK, v.sessions.Release)},
 		{"POST", api.PathReport, post(http.StatusOK, v.sessions.Report)},
+		{"POST", api.PathReceipts, v.receipt},
 	}
 }
 
@@ -143,10 +150,11 @@ func post[Q, A any](status int, f func(context.Context, unlock.Credentials, Q) (
 func (v *Server) call(mux *http.ServeMux, method, path string, f answer) {
 	mux.HandleFunc(strings.TrimSpace(method+" "+path), func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		ctx, cancel := context.WithTimeout(r.Context(), patience)
+		longest, largest := bounds(w, path)
+		ctx, cancel := context.WithTimeout(r.Context(), longest)
 		defer cancel()
 		r = r.WithContext(ctx)
-		r.Body = http.MaxBytesReader(w, r.Body, api.MaxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, largest)
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if r.TLS != nil {
@@ -156,7 +164,8 @@ func (v *Server) call(mux *http.ServeMux, method, path string, f answer) {
 		v.seconds.WithLabelValues(path).Observe(time.Since(began).Seconds())
 		if err != nil && errors.Is(r.Context().Err(), context.Canceled) {
 			v.log.DebugContext(ctx, "the client is gone", "path", path, "err", err)
-			return // nobody's fault, and nobody to tell
+			w.WriteHeader(http.StatusRequestTimeout) // nobody's fault, and mostly nobody to tell
+			return
 		}
 		if err != nil {
 			v.refusals.WithLabelValues(path, string(problem.CodeOf(err))).Inc()

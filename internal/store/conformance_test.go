@@ -16,8 +16,11 @@ func conformance(t *testing.T, b backend) {
 		"cards":     testCards,
 		"keys":      testKeys,
 		"sessions":  testSessions,
+		"photos":    testPhotos,
+		"faces":     testFaceScans,
 		"releases":  testReleases,
 		"limits":    testLimits,
+		"messages":  testMessages,
 		"audit":     testAudit,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -100,7 +100,7 @@ func (d *desk) terminal(answers ...string) *terminal.Terminal {
 func (d *desk) unlock(answers ...string) error {
 	d.t.Helper()
 	d.lock()
-	err := d.terminal(answers...).Unlock(d.t.Context(), "", false)
+	err := d.terminal(answers...).Unlock(d.t.Context(), terminal.Given{}, false)
 	d.engine.Close(d.t.Context())
 	return err
 }

@@ -52,7 +52,7 @@ func TestWaiting(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var out strings.Builder
 				start := time.Now()
-				err := terminal.New(newFake(c.statuses...), strings.NewReader(""), &out).Unlock(t.Context(), "", false)
+				err := terminal.New(newFake(c.statuses...), strings.NewReader(""), &out).Unlock(t.Context(), terminal.Given{}, false)
 				wantCode(t, err, c.want)
 				waited := time.Duration(0)
 				if c.waits {
@@ -71,7 +71,7 @@ func TestWaiting(t *testing.T) {
 
 func TestSeveralCardsAreNamed(t *testing.T) {
 	t.Parallel()
-	err := terminal.New(newFake(with(locked("A"), locked("B"))), strings.NewReader(""), io.Discard).Unlock(t.Context(), "", false)
+	err := terminal.New(newFake(with(locked("A"), locked("B"))), strings.NewReader(""), io.Discard).Unlock(t.Context(), terminal.Given{}, false)
 	if got := problem.From(err).What(); got != "There is a smartcard in each of these: A, B. Name one with --reader." {
 		t.Errorf("it says %q", got)
 	}
@@ -94,7 +94,7 @@ func TestInterrupted(t *testing.T) {
 						stop()
 					}
 				}()
-				err := terminal.New(newFake(with(locked("A"))), answered, io.Discard).Unlock(ctx, "", false)
+				err := terminal.New(newFake(with(locked("A"))), answered, io.Discard).Unlock(ctx, terminal.Given{}, false)
 				if !errors.Is(err, context.Canceled) {
 					t.Errorf("got %v", err)
 				}
@@ -107,7 +107,7 @@ func TestInterrupted(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			err := terminal.New(newFake(), strings.NewReader(""), io.Discard).Unlock(ctx, "", false)
+			err := terminal.New(newFake(), strings.NewReader(""), io.Discard).Unlock(ctx, terminal.Given{}, false)
 			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("got %v", err)
 			}
@@ -122,7 +122,7 @@ func TestFaultsEnd(t *testing.T) {
 		"check 123456": problem.SessionExpired, "set": problem.SessionState} {
 		f := newFake(with(locked("A")))
 		f.fail[call] = problem.New(code)
-		err := terminal.New(f, strings.NewReader("123456\n840261\n840261\n"), io.Discard).Unlock(t.Context(), "a@b.example", false)
+		err := terminal.New(f, strings.NewReader("123456\n840261\n840261\n"), io.Discard).Unlock(t.Context(), terminal.Given{Email: "a@b.example"}, false)
 		wantCode(t, err, code)
 		if !f.called(call) {
 			t.Errorf("%s was never called", call)
@@ -135,7 +135,7 @@ func TestNamesFromOutside(t *testing.T) {
 	t.Parallel()
 	evil := locked("A\x1b[2J\r\nYour smartcard is unlocked.\u009b")
 	var out strings.Builder
-	_ = terminal.New(newFake(with(evil)), strings.NewReader(""), &out).Unlock(t.Context(), "", false) // ends for want of answers
+	_ = terminal.New(newFake(with(evil)), strings.NewReader(""), &out).Unlock(t.Context(), terminal.Given{}, false) // ends for want of answers
 	if err := terminal.Status(t.Context(), newFake(with(evil)), &out, false); err != nil {
 		t.Fatal(err)
 	}

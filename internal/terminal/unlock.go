@@ -10,9 +10,13 @@ import (
 	"latchkey/internal/problem"
 )
 
-// Unlock is the journey: email, code, passcode, passcode again. email is asked
-// for where it is empty. forgotten is for a card that is not locked yet.
-func (t *Terminal) Unlock(ctx context.Context, email string, forgotten bool) error {
+// Given is what a person has said on the command line; what is empty is asked
+// for.
+type Given struct{ Email, Mobile string }
+
+// Unlock is the journey: email address or mobile number, code, passcode,
+// passcode again. forgotten is for a card that is not locked yet.
+func (t *Terminal) Unlock(ctx context.Context, given Given, forgotten bool) error {
 	purpose := api.PurposeLocked
 	if forgotten {
 		purpose = api.PurposeForgotten
@@ -20,10 +24,11 @@ func (t *Terminal) Unlock(ctx context.Context, email string, forgotten bool) err
 	if err := t.start(ctx, purpose); err != nil {
 		return err
 	}
-	if err := t.emailAvailable(); err != nil {
+	method, address, err := t.method(ctx, given)
+	if err != nil {
 		return err
 	}
-	if err := t.sendCode(ctx, email); err != nil {
+	if err := t.sendCode(ctx, method, address); err != nil {
 		return err
 	}
 	if err := t.enterCode(ctx); err != nil {
@@ -83,40 +88,95 @@ func (t *Terminal) start(ctx context.Context, purpose api.Purpose) error {
 	}
 }
 
-func (t *Terminal) emailAvailable() error {
-	for _, m := range t.engine.View().Methods {
-		if m.Method == api.MethodEmail && m.Available {
-			return nil
-		}
-		if m.Method == api.MethodEmail && m.Notice != "" {
-			p := problem.New(problem.MethodUnavailable)
-			p.Detail = m.Notice
-			return p
-		}
+// method is how the code is to come: as given, else the one way that is
+// available, else asked for.
+func (t *Terminal) method(ctx context.Context, given Given) (m api.Method, address string, err error) {
+	switch {
+	case given.Mobile != "":
+		return api.MethodSMS, given.Mobile, t.available(api.MethodSMS)
+	case given.Email != "":
+		return api.MethodEmail, given.Email, t.available(api.MethodEmail)
 	}
-	return problem.New(problem.MethodUnavailable)
+	t.mentionFace()
+	email, sms := t.available(api.MethodEmail), t.available(api.MethodSMS)
+	switch {
+	case email != nil && sms != nil && t.available(api.MethodFace) == nil:
+		return "", "", problem.New(problem.FaceElsewhere)
+	case sms != nil:
+		return api.MethodEmail, "", email
+	case email != nil:
+		return api.MethodSMS, "", nil
+	}
+	for {
+		answer, err := t.ask(ctx, "Security code by email or by text message (e or t)")
+		if err != nil {
+			return "", "", err
+		}
+		switch strings.ToLower(strings.TrimSpace(answer)) {
+		case "e", "email":
+			return api.MethodEmail, "", nil
+		case "t", "text", "text message":
+			return api.MethodSMS, "", nil
+		}
+		t.complain(problem.New(problem.MethodMissing))
+	}
 }
 
-func (t *Terminal) sendCode(ctx context.Context, email string) (err error) {
+// available says why a method cannot be used, nil where it can.
+func (t *Terminal) available(m api.Method) error {
+	p := problem.New(problem.MethodUnavailable)
+	for _, have := range t.engine.View().Methods {
+		if have.Method != m {
+			continue
+		}
+		if have.Available {
+			return nil
+		}
+		p.Detail = have.Notice
+	}
+	return p
+}
+
+// mentionFace says where face verification is, for those who want it.
+func (t *Terminal) mentionFace() {
+	if p := problem.New(problem.FaceElsewhere); t.available(api.MethodFace) == nil {
+		t.say("%s. %s", p.Title, p.Next)
+	}
+}
+
+func (t *Terminal) sendCode(ctx context.Context, m api.Method, address string) (err error) {
+	question, kind := "Email address", "address"
+	if m == api.MethodSMS {
+		question, kind = "Mobile phone number", "number"
+	}
 	for {
-		if email == "" {
-			if email, err = t.ask(ctx, "Email address"); err != nil {
+		if address == "" {
+			if address, err = t.ask(ctx, question); err != nil {
 				return err
 			}
 		}
-		err := t.engine.SendCode(ctx, api.MethodEmail, email)
+		err := t.engine.SendCode(ctx, m, address)
 		p := asProblem(err)
 		switch {
 		case err == nil:
-			t.say("If your Registration Authority holds this address for you, a security code is on its way to %s.", email)
+			t.say("If your Registration Authority holds this %s for you, a security code is on its way to %s.", kind, address)
 			return nil
-		case p.Code == problem.AddressMalformed || p.Code == problem.AddressMissing:
+		case aboutAddress(p):
 			t.complain(p)
-			email = ""
+			address = ""
 		default:
 			return p
 		}
 	}
+}
+
+// aboutAddress says that another address, or number, may be taken.
+func aboutAddress(p *problem.Problem) bool {
+	switch p.Code {
+	case problem.AddressMissing, problem.AddressMalformed, problem.MobileMissing, problem.MobileMalformed:
+		return true
+	}
+	return false
 }
 
 func asProblem(err error) *problem.Problem {
@@ -133,7 +193,7 @@ func (t *Terminal) enterCode(ctx context.Context) error {
 			return err
 		}
 		if strings.EqualFold(strings.TrimSpace(code), "r") {
-			err := t.sendCode(ctx, t.engine.View().Address)
+			err := t.sendCode(ctx, t.engine.View().Method, t.engine.View().Address)
 			if p := asProblem(err); p != nil && p.Code == problem.SendLimit {
 				t.complain(p) // the newest code is still good
 			} else if err != nil {

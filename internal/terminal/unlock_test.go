@@ -6,6 +6,7 @@ import (
 
 	"latchkey/internal/api"
 	"latchkey/internal/problem"
+	"latchkey/internal/terminal"
 	"latchkey/internal/unlock"
 	"latchkey/internal/unlock/unlocktest"
 )
@@ -68,7 +69,7 @@ func TestLastLine(t *testing.T) {
 	d.lock()
 	term := d.terminal("right", fresh+"\r", fresh)
 	d.in.cut = true
-	if err := term.Unlock(t.Context(), unlocktest.Email, false); err != nil {
+	if err := term.Unlock(t.Context(), terminal.Given{Email: unlocktest.Email}, false); err != nil {
 		t.Fatal(err)
 	}
 	d.engine.Close(t.Context())
@@ -101,8 +102,8 @@ func TestTooManySends(t *testing.T) {
 func TestForgotten(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, nil)
-	wantCode(t, d.terminal().Unlock(t.Context(), unlocktest.Email, false), problem.CardNotLocked)
-	if err := d.terminal("right", fresh, fresh).Unlock(t.Context(), unlocktest.Email, true); err != nil {
+	wantCode(t, d.terminal().Unlock(t.Context(), terminal.Given{Email: unlocktest.Email}, false), problem.CardNotLocked)
+	if err := d.terminal("right", fresh, fresh).Unlock(t.Context(), terminal.Given{Email: unlocktest.Email}, true); err != nil {
 		t.Fatal(err)
 	}
 	d.engine.Close(t.Context())
@@ -159,4 +160,47 @@ func TestChangeEnds(t *testing.T) {
 	wantCode(t, d.terminal(append(wrong, append(wrong, wrong...)...)...).Change(t.Context()), problem.CardLocked)
 	d.has(oldPIN)
 	d.prints("Tries left: 2.", "Tries left: 1.")
+}
+
+// textsToo makes text messages available.
+func textsToo(c *unlock.Config) {
+	c.Methods[1].Available, c.Methods[1].Notice = true, ""
+}
+
+// TestUnlockByTextMessage asks for the way where there are two, takes a number
+// as people write it, and sends another code to the same number.
+func TestUnlockByTextMessage(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, textsToo)
+	if err := d.unlock("phone", "t", "0123", unlocktest.Mobile, "r", "right", fresh, fresh); err != nil {
+		t.Fatal(err)
+	}
+	d.has(fresh)
+	d.prints("by email or by text message (e or t)", "LK-3010", "LK-3022 Enter a mobile phone number in the right form",
+		"this number for you, a security code is on its way to "+unlocktest.Mobile, "Your smartcard is unlocked.")
+	if d.Jobs() != 2 {
+		t.Errorf("%d codes were sent, want 2", d.Jobs())
+	}
+}
+
+func TestNumberGivenBeforehand(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, textsToo)
+	d.lock()
+	if err := d.terminal("right", fresh, fresh).Unlock(t.Context(), terminal.Given{Mobile: unlocktest.Mobile}, false); err != nil {
+		t.Fatal(err)
+	}
+	d = newDesk(t, nil)
+	d.lock()
+	wantCode(t, d.terminal().Unlock(t.Context(), terminal.Given{Mobile: unlocktest.Mobile}, false), problem.MethodUnavailable)
+}
+
+// TestOnlyTextMessages: with one way there is nothing to choose.
+func TestOnlyTextMessages(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, func(c *unlock.Config) { textsToo(c); c.Methods[0].Available = false })
+	if err := d.unlock(unlocktest.Mobile, "right", fresh, fresh); err != nil {
+		t.Fatal(err)
+	}
+	d.has(fresh)
 }

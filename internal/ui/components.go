@@ -101,6 +101,24 @@ type RadioItem struct {
 	Disabled    bool
 }
 
+// Checkboxes is a choice of any number; here most often one to agree to.
+type Checkboxes struct {
+	Legend         Label
+	IDPrefix, Name string
+	Hint, Error    string
+	Items          []CheckboxItem
+}
+
+// DescribedBy are the ids of the group's hint and error.
+func (c Checkboxes) DescribedBy() string { return describedBy(c.IDPrefix, c.Hint, c.Error) }
+
+// CheckboxItem is one choice.
+type CheckboxItem struct {
+	Value, Text string
+	Hint        string
+	Disabled    bool
+}
+
 // ErrorSummary says at the top of a page what is wrong on it.
 type ErrorSummary struct {
 	Heading     string
@@ -162,7 +180,7 @@ type Card struct {
 	Heading string
 	Level   int // of the heading; 0 is 2
 	Size    string
-	Variant string // "", "feature", "secondary"
+	Variant string // "", "feature", "secondary", "warning"
 	HTML    template.HTML
 	Text    string
 }

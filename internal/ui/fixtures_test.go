@@ -89,6 +89,7 @@ func TestFixtures(t *testing.T) {
 		{"input", 14, simple(input)},
 		{"password-input", 9, simple(passwordInput)},
 		{"radios", 14, simple(radios)},
+		{"checkboxes", 8, simple(checkboxes)},
 		{"error-summary", 5, simple(errorSummary)},
 		{"inset-text", 2, simple(insetText)},
 		{"details", 7, simple(details)},
@@ -250,6 +251,29 @@ func radios(o radiosOptions) (any, error) {
 		r.Items = append(r.Items, ui.RadioItem{Value: i.Value, Text: i.Text, Hint: string(i.Hint), Disabled: i.Disabled})
 	}
 	return r, err
+}
+
+type checkboxesOptions struct {
+	Fieldset           struct{ Legend labelOptions }
+	IDPrefix, Name     string
+	Hint, ErrorMessage text
+	Items              []struct {
+		Value, Text string
+		Hint        text
+		Disabled    bool
+	}
+}
+
+func checkboxes(o checkboxesOptions) (any, error) {
+	legend, err := o.Fieldset.Legend.label()
+	if legend.Text == "" {
+		return nil, errors.New("no legend")
+	}
+	c := ui.Checkboxes{Legend: legend, IDPrefix: or(o.IDPrefix, o.Name), Name: o.Name, Hint: string(o.Hint), Error: string(o.ErrorMessage)}
+	for _, i := range o.Items {
+		c.Items = append(c.Items, ui.CheckboxItem{Value: i.Value, Text: i.Text, Hint: string(i.Hint), Disabled: i.Disabled})
+	}
+	return c, err
 }
 
 type summaryOptions struct {

@@ -25,7 +25,10 @@ func functions(set *template.Template) template.FuncMap {
 		"secondary": func(text, href string) Button {
 			return Button{Text: text, Href: href, Variant: "secondary"}
 		},
-		"details":   func(summary string, html template.HTML) Details { return Details{Summary: summary, HTML: html} },
+		"details": func(summary string, html template.HTML) Details { return Details{Summary: summary, HTML: html} },
+		"warning": func(heading string, html template.HTML) Card {
+			return Card{Heading: heading, HTML: html, Variant: "warning"}
+		},
 		"insetText": func(text string) InsetText { return InsetText{Text: text} },
 		"secondaryButton": func(text string) Button {
 			return Button{Text: text, Variant: "secondary", PreventDoubleClick: true}

@@ -49,6 +49,7 @@ type Page struct {
 	Timer   *Timer
 	Live    string // the news that the script watches for this page; "" is none in particular, LiveOff not to ask
 	Help    string // in the foot: who can help
+	Script  string // the page's own script under AssetsPath, "camera/scan.js"; "" for none
 	Body    any    // what the page's own template needs
 }
 

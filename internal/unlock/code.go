@@ -16,6 +16,7 @@ import (
 	"latchkey/internal/audit"
 	"latchkey/internal/deliver"
 	"latchkey/internal/directory"
+	"latchkey/internal/plain"
 	"latchkey/internal/problem"
 	"latchkey/internal/store"
 )
@@ -44,14 +45,15 @@ func (s *Service) SendCode(ctx context.Context, who Credentials, r api.CodeReque
 		if api.State(x.State) != api.StateIdentified {
 			return problem.New(problem.SessionState)
 		}
-		if !s.offers(r.Method) || r.Method != api.MethodEmail {
+		kind, ok := contactKind(r.Method)
+		if !ok || !s.offers(r.Method) {
 			return problem.New(problem.MethodUnavailable)
 		}
-		address, err := directory.NormaliseEmail(r.Address)
+		address, err := s.Directory.Normalise(kind, r.Address)
 		if err != nil {
 			return err
 		}
-		buckets := s.sendBuckets(x, address)
+		buckets := s.sendBuckets(x, r.Method, address)
 		used, err := s.count(ctx, tx, x, problem.SendLimit, buckets...)
 		if err != nil {
 			return err
@@ -65,6 +67,17 @@ func (s *Service) SendCode(ctx context.Context, who Credentials, r api.CodeReque
 		return err
 	})
 	return out, err
+}
+
+// contactKind is the kind of contact that codes of a method are sent to.
+func contactKind(m api.Method) (kind string, ok bool) {
+	switch m {
+	case api.MethodEmail:
+		return directory.KindEmail, true
+	case api.MethodSMS:
+		return directory.KindSMS, true
+	}
+	return "", false
 }
 
 func (s *Service) offers(m api.Method) bool {
@@ -99,7 +112,8 @@ func (s *Service) makeCode(ctx context.Context, tx *store.Tx, x *store.Session, 
 	if err != nil {
 		return fmt.Errorf("seal a code: %w", err)
 	}
-	if err := s.Sender.SendCode(ctx, tx, deliver.CodeJob{SessionID: x.ID, Method: string(m), Address: address, Sealed: sealed, SentAt: now}); err != nil {
+	if err := s.Sender.SendCode(ctx, tx, deliver.CodeJob{SessionID: x.ID, Method: string(m), Address: address, Sealed: sealed, SentAt: now,
+		Pseudonym: s.pseudonym(address)}); err != nil {
 		return err
 	}
 	return s.note(ctx, tx, *x, audit.CodeSent, map[string]string{"method": string(m), "address": s.pseudonym(address)})
@@ -162,7 +176,11 @@ func (s *Service) CheckCode(ctx context.Context, who Credentials, r api.CodeChec
 // right does all of its work whatever the first of it says (R4).
 func (s *Service) right(ctx context.Context, tx *store.Tx, x store.Session, code store.OneTimeCode, typed string) (bool, error) {
 	same := subtle.ConstantTimeCompare(s.codeHash(x.ID, typed), code.Hash) == 1
-	_, theirs, err := s.Directory.EmailContact(ctx, tx, x.HolderID, code.Address)
+	kind, ok := contactKind(api.Method(code.Method))
+	if !ok {
+		return false, nil
+	}
+	_, theirs, err := s.Directory.Contact(ctx, tx, x.HolderID, kind, code.Address)
 	if err != nil {
 		return false, err
 	}
@@ -219,6 +237,9 @@ func (s *Service) verified(ctx context.Context, tx *store.Tx, x *store.Session, 
 	if err := s.save(ctx, tx, x); err != nil {
 		return err
 	}
+	if method == string(api.MethodFace) {
+		return nil // the decision is in the trail with its scores
+	}
 	return s.note(ctx, tx, *x, audit.CodeRight, map[string]string{"method": method})
 }
 
@@ -232,19 +253,7 @@ func tidyCode(typed string) string {
 		switch {
 		case unicode.IsSpace(r), unicode.Is(unicode.Pd, r), unicode.Is(unicode.Cf, r), r == '.', r == '_':
 			return -1
-		case unicode.Is(unicode.Nd, r):
-			return digit(r)
 		}
 		return unicode.ToLower(r)
-	}, typed)
-}
-
-// digit gives the ASCII digit of a decimal digit of any script: Unicode keeps
-// each ten together (section 4.6).
-func digit(r rune) rune {
-	zero := r
-	for zero > 0 && unicode.Is(unicode.Nd, zero-1) && r-zero < 9 {
-		zero--
-	}
-	return '0' + (r - zero)
+	}, plain.Digits(typed))
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"latchkey/internal/api"
 	"latchkey/internal/audit"
 	"latchkey/internal/problem"
 	"latchkey/internal/store"
@@ -84,13 +85,15 @@ func kind(x store.Session) string {
 	return "unproven"
 }
 
-func (s *Service) sendBuckets(x store.Session, address string) []bucket {
+// sendBuckets are the counts of sending a code. The service as a whole has a
+// budget for each method: what is asked of one must not use up the others.
+func (s *Service) sendBuckets(x store.Session, m api.Method, address string) []bucket {
 	l := s.conf.Limits
 	return []bucket{
 		{s.bucket("sends of card", kind(x), x.CardID), time.Hour, l.SendsPerCard},
 		{s.bucket("sends to address", kind(x), address), time.Hour, l.SendsPerAddress},
 		{s.bucket("sends of network", kind(x), x.Network), time.Hour, l.SendsPerNetwork},
-		{s.bucket("sends", kind(x)), time.Minute, l.SendsTotal},
+		{s.bucket("sends", kind(x), string(m)), time.Minute, l.SendsTotal},
 	}
 }
 
@@ -116,7 +119,11 @@ func (s *Service) Forgive(ctx context.Context, staffNumber string) error {
 			return err
 		}
 		for _, proven := range []bool{true, false} {
-			if err := tx.ResetLimit(ctx, s.failures(store.Session{HolderID: h.ID, Proven: proven}).name); err != nil {
+			x := store.Session{HolderID: h.ID, Proven: proven}
+			if err := tx.ResetLimit(ctx, s.failures(x).name); err != nil {
+				return err
+			}
+			if err := s.forgiveFace(ctx, tx, x); err != nil {
 				return err
 			}
 		}

@@ -114,10 +114,15 @@ func (s *Service) standing(ctx context.Context, tx *store.Tx, x *store.Session, 
 	if err != nil {
 		return err
 	}
-	if len(contacts) == 0 {
-		return problem.New(problem.HolderNoContact)
+	if len(contacts) > 0 {
+		return nil
 	}
-	return nil
+	if s.Face != nil && s.offers(api.MethodFace) {
+		if has, err := s.Directory.HasPhoto(ctx, tx, h.ID); err != nil || has {
+			return err
+		}
+	}
+	return problem.New(problem.HolderNoContact)
 }
 
 // precise gives the reason to a card that has proven itself and one and the

@@ -195,7 +195,8 @@ func (s *Service) conclude(ctx context.Context, tx *store.Tx, x *store.Session, 
 	return nil
 }
 
-// keepFor is how long ended sessions and counts stay in the database. The
+// keepFor is how long ended sessions and what became of their messages stay in
+// the database. The
 // audit trail keeps what happened for good.
 const keepFor = 90 * 24 * time.Hour
 
@@ -207,6 +208,9 @@ func (s *Service) Clean(ctx context.Context) error {
 			return err
 		}
 		if _, err := tx.DeleteSessionsBefore(ctx, now.Add(-keepFor)); err != nil {
+			return err
+		}
+		if _, err := tx.DeleteMessagesBefore(ctx, now.Add(-keepFor)); err != nil {
 			return err
 		}
 		_, err = tx.DeleteLimitsBefore(ctx, now.Add(-time.Hour))

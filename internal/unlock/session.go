@@ -149,14 +149,24 @@ func (s *Service) wire(ctx context.Context, tx *store.Tx, x store.Session) (api.
 // whether this holder can use them (product.md line 3).
 func (s *Service) methods(ctx context.Context, tx *store.Tx, x store.Session) ([]api.MethodStatus, error) {
 	all := append([]api.MethodStatus(nil), s.conf.Methods...)
-	if !x.Proven || x.HolderID == "" {
+	if x.HolderID == "" {
+		return all, nil
+	}
+	for i, m := range all {
+		if m.Method == api.MethodFace && m.Available {
+			if err := s.faceStatus(ctx, tx, x, &all[i]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if !x.Proven {
 		return all, nil
 	}
 	contacts, err := s.Directory.Contacts(ctx, tx, x.HolderID)
 	if err != nil {
 		return nil, err
 	}
-	has := map[api.Method]bool{api.MethodFace: true}
+	has := map[api.Method]bool{api.MethodFace: true} // was looked at above
 	for _, c := range contacts {
 		has[api.Method(c.Kind)] = true
 	}

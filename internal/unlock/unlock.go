@@ -28,6 +28,7 @@ import (
 	"latchkey/internal/deliver"
 	"latchkey/internal/directory"
 	"latchkey/internal/escrow"
+	"latchkey/internal/face"
 	"latchkey/internal/problem"
 	"latchkey/internal/seal"
 	"latchkey/internal/store"
@@ -69,6 +70,7 @@ type Config struct {
 	MinApplication string // oldest application version served
 	UpdateURL      string
 	Limits         Limits
+	Face           FaceConfig
 	// AllowUnproven serves cards that cannot prove themselves by our record.
 	AllowUnproven bool
 	// Roots are the issuers whose certificates a client may bring for a card
@@ -83,6 +85,7 @@ type Parts struct {
 	Escrow     *escrow.Escrow
 	Keys       *seal.Keyring
 	Sender     Sender
+	Face       face.Checker // nil: no face verification
 	SigningKey ed25519.PublicKey
 	Log        *slog.Logger
 }
@@ -95,7 +98,7 @@ type Service struct {
 
 // New makes a Service.
 func New(p Parts, c Config) *Service {
-	c.Limits = c.Limits.withDefaults()
+	c.Limits, c.Face.Limits = c.Limits.withDefaults(), c.Face.Limits.withDefaults()
 	if p.Log == nil {
 		p.Log = slog.New(slog.DiscardHandler)
 	}

@@ -40,6 +40,12 @@ func Find() (string, error) {
 // first tab. It ends with the test.
 func Start(t testing.TB) context.Context {
 	t.Helper()
+	return StartWith(t)
+}
+
+// StartWith is Start with more options of the browser.
+func StartWith(t testing.TB, more ...chromedp.ExecAllocatorOption) context.Context {
+	t.Helper()
 	path, err := Find()
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +55,7 @@ func Start(t testing.TB) context.Context {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	ctx, cancelAllocator := chromedp.NewExecAllocator(ctx, Options(path, profile)...)
+	ctx, cancelAllocator := chromedp.NewExecAllocator(ctx, append(Options(path, profile), more...)...)
 	ctx, cancelTab := chromedp.NewContext(ctx)
 	t.Cleanup(func() {
 		cancelTab()
@@ -114,14 +120,22 @@ func Get[T any](t testing.TB, tab context.Context, step chromedp.Action[T]) T {
 // WaitText waits until the page's main part says words.
 func WaitText(t testing.TB, tab context.Context, words string) {
 	t.Helper()
+	WaitAny(t, tab, words)
+}
+
+// WaitAny waits until the page's main part says one of the words, and gives the
+// last of them that it says.
+func WaitAny(t testing.TB, tab context.Context, words ...string) string {
+	t.Helper()
 	quoted, _ := json.Marshal(words)
-	script := `document.readyState === "complete" && !!document.querySelector("main") && document.querySelector("main").innerText.includes(` + string(quoted) + `)`
+	script := `document.readyState === "complete" && document.querySelector("main") ?
+		` + string(quoted) + `.findLast(w => document.querySelector("main").innerText.includes(w)) ?? "" : ""`
 	ctx, cancel := context.WithTimeout(tab, patience)
 	defer cancel()
 	for {
 		// A page on its way out answers with an error; the next one is asked again.
-		if ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](script)); err == nil && ok {
-			return
+		if said, err := chromedp.Run(ctx, chromedp.Evaluate[string](script)); err == nil && said != "" {
+			return said
 		}
 		select {
 		case <-ctx.Done():

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/chromedp/chromedp"
@@ -181,12 +180,12 @@ func (w walker) code(address string) error {
 	if err != nil {
 		return err
 	}
-	code := regexp.MustCompile(`\d{3} \d{3}`).FindString(text)
-	if code == "" {
+	found := regexp.MustCompile(`security code is\s+(\d{3} \d{3})`).FindStringSubmatch(text)
+	if found == nil {
 		return errors.New("there is no code in the message")
 	}
 	fmt.Fprintln(w.out, "read the security code in the inbox")
-	return w.fill("#code", strings.TrimSpace(code))
+	return w.fill("#code", found[1])
 }
 
 // told makes sure that the holder was told.
@@ -194,6 +193,9 @@ func (w walker) told(address string) error {
 	if _, err := w.inbox(address, "Your smartcard has been unlocked"); err != nil {
 		return err
 	}
-	fmt.Fprintln(w.out, "the holder was told by email")
+	if _, err := w.inbox(address, "your smartcard was unlocked at"); err != nil {
+		return err
+	}
+	fmt.Fprintln(w.out, "the holder was told by email and text message")
 	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"latchkey/internal/cardkey"
 	"latchkey/internal/directory"
 	"latchkey/internal/escrow"
+	"latchkey/internal/face"
 	"latchkey/internal/seal"
 	"latchkey/internal/service"
 	"latchkey/internal/store"
@@ -27,8 +28,12 @@ import (
 	"latchkey/internal/unlock"
 )
 
-// Email is the address of the holder of every card that is enrolled.
-const Email = "sam.taylor@example.org"
+// Email and Mobile are how the holder of every card that is enrolled is
+// reached.
+const (
+	Email  = "sam.taylor@example.org"
+	Mobile = "07700 900123"
+)
 
 // Installation is a service.
 type Installation struct {
@@ -44,13 +49,21 @@ type Installation struct {
 	clock
 	outbox
 	holders int
+	parts   unlock.Parts
+	config  unlock.Config
 }
+
+// Restarted is the service as it is after a restart, or as another node has it:
+// all that the two share is the database.
+func (x *Installation) Restarted() *unlock.Service { return unlock.New(x.parts, x.config) }
 
 // Options of New.
 type Options struct {
 	Database string // "" is a fresh SQLite
 	Config   func(*unlock.Config)
 	Clock    bool // a clock that tests set; else the database's own
+	// Face, where set, is who looks at faces; face verification is offered then.
+	Face face.Checker
 	// Queue also takes messages into the durable queue, whose workers write
 	// them to a folder.
 	Queue bool
@@ -77,7 +90,7 @@ func New(t testing.TB, o Options) *Installation {
 	check(t, err)
 	signing, err := seal.CreateSigningKey(filepath.Join(folder, "service.key"))
 	check(t, err)
-	x.Dir, err = directory.New(x.Keys, directory.Options{})
+	x.Dir, err = directory.New(x.Keys, directory.Options{Region: "GB"})
 	check(t, err)
 	config := unlock.Config{Name: "test", Organisation: "St Example's", AllowUnproven: true,
 		Contact: api.Contact{Name: "Registration Authority"},
@@ -85,16 +98,22 @@ func New(t testing.TB, o Options) *Installation {
 			{Method: api.MethodFace, Notice: "Not yet."}},
 		PasscodeRules: api.PasscodeRules{MinLength: 6, MaxLength: 8, DigitsOnly: true},
 		Limits:        unlock.Limits{StartsPerNetwork: 1e6, StartsTotal: 1e6, SendsPerCard: 1e6, SendsPerAddress: 1e6, SendsPerNetwork: 1e6, SendsTotal: 1e6}}
+	if o.Face != nil {
+		config.Methods[2] = api.MethodStatus{Method: api.MethodFace, Available: true}
+		config.Face = unlock.FaceConfig{Provider: "test", Thresholds: map[string]float64{"similarity": 0.5}}
+	}
 	if o.Config != nil {
 		o.Config(&config)
 	}
+	x.config = config
 	log := slog.New(slog.NewTextHandler(&locked{b: x.Log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if o.Queue {
 		x.outbox.queue = newQueue(t, x.DB, filepath.Join(folder, "mail"), log)
 	}
 	x.Escrow = escrow.New(x.Keys, signing, config.Name)
-	x.Sessions = unlock.New(unlock.Parts{DB: x.DB, Directory: x.Dir, Escrow: x.Escrow, Keys: x.Keys, Sender: x,
-		SigningKey: signing.Public().(ed25519.PublicKey), Log: log}, config)
+	x.parts = unlock.Parts{DB: x.DB, Directory: x.Dir, Escrow: x.Escrow, Keys: x.Keys, Sender: x, Face: o.Face,
+		SigningKey: signing.Public().(ed25519.PublicKey), Log: log}
+	x.Sessions = unlock.New(x.parts, config)
 	if x.outbox.queue != nil {
 		check(t, x.outbox.queue.Start(context.WithoutCancel(t.Context()), x.Sessions))
 		t.Cleanup(func() { check(t, x.outbox.queue.Stop(context.Background())) })
@@ -176,7 +195,7 @@ func (x *Installation) enrolFor(t testing.TB, s emulator.State, email string) {
 	t.Helper()
 	x.holders++
 	staff := fmt.Sprint(1000 + x.holders)
-	x.Import(t, "staff_number,name,email\n"+staff+",Sam Taylor,"+email+"\n", "")
+	x.Import(t, "staff_number,name,email,mobile\n"+staff+",Sam Taylor,"+email+","+Mobile+"\n", "")
 	cards, err := s.ExportCSV(staff, true)
 	check(t, err)
 	x.Import(t, "", cards)

@@ -5,10 +5,14 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"latchkey/internal/deliver"
 	"latchkey/internal/store"
 )
+
+// patience is how long Settle waits.
+const patience = 30 * time.Second
 
 // outbox keeps what would be sent.
 type outbox struct {
@@ -22,7 +26,11 @@ func newQueue(t testing.TB, db *store.DB, folder string, log *slog.Logger) *deli
 	t.Helper()
 	mailer, err := deliver.NewMailer(deliver.MailerOptions{Dir: folder, Organisation: "St Example's"})
 	check(t, err)
-	queue, err := deliver.NewQueue(db, mailer, log)
+	words, err := deliver.NewTextWords(deliver.TextWordsOptions{Organisation: "St Example's"})
+	check(t, err)
+	texter, err := deliver.NewTexter(deliver.TexterOptions{Dir: folder, Words: words})
+	check(t, err)
+	queue, err := deliver.NewQueue(db, deliver.Senders{Mail: mailer, Text: texter, Guard: deliver.Guard{PerHour: 1e6, Other: 1e6}}, log)
 	check(t, err)
 	return queue
 }
@@ -101,4 +109,19 @@ func (x *Installation) newest(t testing.TB, fits func(deliver.CodeJob) bool) str
 		return err
 	}))
 	return code
+}
+
+// Settle waits until the queue's workers have brought something about.
+func (x *Installation) Settle(t testing.TB, done func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond) // a database tells nobody when it changes
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("the queue never got there")
+		}
+	}
 }

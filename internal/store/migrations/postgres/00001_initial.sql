@@ -25,6 +25,20 @@ CREATE TABLE contacts (
 );
 CREATE INDEX contacts_by_value ON contacts (kind, value);
 
+-- A profile photo: picture and template sealed, digest a keyed hash of the
+-- picture. template is empty where model is.
+CREATE TABLE photos (
+    holder_id TEXT PRIMARY KEY REFERENCES holders (id) ON DELETE CASCADE,
+    picture   BYTEA NOT NULL,
+    template  BYTEA,
+    model     TEXT NOT NULL,
+    digest    BYTEA NOT NULL,
+    added_by  TEXT NOT NULL,
+    added_at  BIGINT NOT NULL,
+    mac       BYTEA
+);
+CREATE INDEX photos_by_model ON photos (model, holder_id);
+
 CREATE TABLE cards (
     id             TEXT PRIMARY KEY,
     family         TEXT NOT NULL,
@@ -100,6 +114,19 @@ CREATE TABLE one_time_codes (
     used       BOOLEAN NOT NULL
 );
 
+-- The newest scan of a session's face: what it asks for is sealed, steps is
+-- JSON of when each was told and fixed and the digest of its frames. The frames
+-- themselves are nowhere.
+CREATE TABLE face_scans (
+    session_id TEXT PRIMARY KEY REFERENCES sessions (id) ON DELETE CASCADE,
+    id         TEXT NOT NULL,
+    challenge  BYTEA NOT NULL,
+    steps      TEXT NOT NULL,
+    began_at   BIGINT NOT NULL,
+    used       BOOLEAN NOT NULL,
+    mac        BYTEA
+);
+
 CREATE TABLE releases (
     session_id  TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
     step        INTEGER NOT NULL,
@@ -155,10 +182,12 @@ DROP TABLE audit_heads;
 DROP TABLE audit;
 DROP TABLE rate_limits;
 DROP TABLE releases;
+DROP TABLE face_scans;
 DROP TABLE one_time_codes;
 DROP TABLE sessions;
 DROP TABLE card_keys;
 DROP TABLE cards;
+DROP TABLE photos;
 DROP TABLE contacts;
 DROP TABLE holders;
 DROP TABLE meta;
