@@ -13,9 +13,11 @@ package cardkey
 
 import (
 	"crypto/des"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 )
@@ -82,6 +84,44 @@ func Parse(kind, text string) ([]byte, error) {
 		return nil, FormError{fmt.Sprintf("%d hexadecimal digits", 2*n)} // the error of hex would quote it
 	}
 	return key, nil
+}
+
+// Leaves says whether a key of a kind may be handed to a workstation, which
+// presents it to the card. An administration key never is: the service answers
+// the card's challenge with it.
+func Leaves(kind string) bool {
+	_, typed := lengths[kind]
+	return typed
+}
+
+// Rotates says whether a card that was told its key takes another one in its
+// place. A resetting code stays: to change it takes the admin PIN (OpenPGP card
+// 3.4 section 7.2.12 and DO D3).
+func Rotates(kind string) bool { return kind == PUK || kind == AdminPIN }
+
+// New makes a random key: 8 decimal digits for what is typed, because some cards
+// refuse anything else, or all bytes of an administration key. Error: ErrKind.
+func New(kind string) ([]byte, error) {
+	if n, ok := sizes[kind]; ok {
+		for {
+			key := make([]byte, n)
+			_, _ = rand.Read(key) // never fails: it ends the program instead (crypto/rand)
+			if kind != Admin3DES {
+				return key, nil
+			}
+			if oddParity(key); !weak(key) {
+				return key, nil
+			}
+		}
+	}
+	if _, ok := lengths[kind]; !ok {
+		return nil, fmt.Errorf("%w: %.40q", ErrKind, kind)
+	}
+	n, err := rand.Int(rand.Reader, big.NewInt(100_000_000))
+	if err != nil {
+		panic("cardkey: crypto/rand: " + err.Error()) // it ends the program itself instead
+	}
+	return fmt.Appendf(nil, "%08d", n), nil
 }
 
 // oddParity sets the parity bits of a DES key (FIPS 46-3: each byte has an odd

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,19 +29,6 @@ import (
 type Config struct {
 	Data           string `name:"data" help:"Folder of the database and the key files."`
 	Database       string `name:"database" secret:"yes" help:"Database: sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME; default is latchkey.db in the data folder."`
-	KeyProvider    string `name:"key_provider" help:"What holds the key-encryption key: file, pkcs11 (an HSM) or vault."`
-	KeyFile        string `name:"key_file" help:"File of the key-encryption key; default is kek.key in the data folder."`
-	KeyJournal     string `name:"key_journal" help:"File of this node's key journal; default is keys.journal in the data folder; off for none, and then a restored database goes unnoticed."`
-	PKCS11Module   string `name:"pkcs11_module" help:"Library of the HSM (PKCS#11)."`
-	PKCS11Token    string `name:"pkcs11_token" help:"Label of the HSM's token."`
-	PKCS11PIN      string `name:"pkcs11_pin" secret:"yes" help:"The token's user PIN."`
-	PKCS11Key      string `name:"pkcs11_key" help:"Label of the key-encryption key in the token."`
-	VaultAddress   string `name:"vault_address" help:"Address of HashiCorp Vault."`
-	VaultToken     string `name:"vault_token" secret:"yes" help:"Token for Vault."`
-	VaultNamespace string `name:"vault_namespace" help:"Vault's namespace; empty for none."`
-	VaultCAFile    string `name:"vault_ca_file" help:"Certificate authority (PEM) of Vault; empty for the system's."`
-	VaultMount     string `name:"vault_mount" help:"Where Vault's transit engine is mounted."`
-	VaultKey       string `name:"vault_key" help:"Name of the key-encryption key in Vault."`
 	SigningKeyFile string `name:"signing_key_file" help:"File of the service's signing key; default is service.key in the data folder."`
 	Node           string `name:"node" help:"Name of this node in the audit trail; default is the host name."`
 
@@ -99,11 +87,7 @@ type Config struct {
 	StartsPerNetwork int           `name:"starts_per_network" help:"Unlocks begun a minute from one network address."`
 	StartsTotal      int           `name:"starts_total" help:"Unlocks begun a minute with the whole service."`
 
-	ReleasesMinute int           `name:"releases_minute" help:"Unlocking keys released a minute before the breaker stops all releases."`
-	ReleasesHour   int           `name:"releases_hour" help:"The same an hour."`
-	UnprovenMinute int           `name:"unproven_minute" help:"Of these a minute for cards that have not proven themselves."`
-	UnprovenHour   int           `name:"unproven_hour" help:"The same an hour."`
-	BreakerReopen  time.Duration `name:"breaker_reopen" help:"How long after the breaker has stopped releases a few are tried; 0 to wait for latchkeyd releases start."`
+	Keys
 
 	sources map[string]string // where each value came from
 }
@@ -122,8 +106,7 @@ func Default() *Config {
 		SMTPSecurity: "starttls", PasscodeMin: 6, PasscodeMax: 8, PasscodeDigitsOnly: true, AllowUnproven: true,
 		SessionTime: 15 * time.Minute, WrongCodes: 5, WrongCodesDaily: 20, HolderFailures: 100, SendsPerCard: 5,
 		SendsPerAddress: 10, SendsPerNetwork: 300, SendsTotal: 600, StartsPerNetwork: 120, StartsTotal: 1200,
-		KeyProvider: "file", PKCS11Key: "latchkey", VaultMount: "transit", VaultKey: "latchkey",
-		ReleasesMinute: 300, ReleasesHour: 6000, UnprovenMinute: 100, UnprovenHour: 1500,
+		Keys:    defaultKeys(),
 		sources: map[string]string{}}
 }
 
@@ -134,20 +117,6 @@ func (c *Config) DatabaseURL() string {
 	}
 	return c.Database
 }
-
-// KeyPath is the file of the key-encryption key.
-func (c *Config) KeyPath() string { return orIn(c.KeyFile, c.Data, "kek.key") }
-
-// JournalPath is the file of the key journal, "" for none.
-func (c *Config) JournalPath() string {
-	if c.KeyJournal == JournalOff {
-		return ""
-	}
-	return orIn(c.KeyJournal, c.Data, "keys.journal")
-}
-
-// JournalOff is the value of key_journal for none.
-const JournalOff = "off"
 
 // SigningKeyPath is the file of the signing key.
 func (c *Config) SigningKeyPath() string { return orIn(c.SigningKeyFile, c.Data, "service.key") }
@@ -178,7 +147,7 @@ type check struct {
 // Validate says what is wrong with the settings together, nil for nothing.
 func (c *Config) Validate() error {
 	level := map[string]bool{"debug": true, "info": true, "warn": true, "error": true}
-	for _, k := range append(append(c.addresses(), c.texts()...), []check{
+	for _, k := range append(slices.Concat(c.addresses(), c.texts(), c.keys()), []check{
 		{c.Data != "", "data", "a folder"},
 		{level[c.LogLevel], "log_level", "debug, info, warn or error"},
 		{c.LogFormat == "text" || c.LogFormat == "json", "log_format", "text or json"},
@@ -186,9 +155,6 @@ func (c *Config) Validate() error {
 		{c.PasscodeMin >= 4 && c.PasscodeMin <= 16, "passcode_min", "4 to 16"},
 		{c.PasscodeMax >= c.PasscodeMin && c.PasscodeMax <= 16, "passcode_max", "passcode_min to 16"},
 		{c.MinApplication == "" || semver.IsValid("v"+c.MinApplication), "min_application", "a version such as 1.2.3"},
-		{c.KeyProvider == "file" || c.KeyProvider == "pkcs11" || c.KeyProvider == "vault", "key_provider", "file, pkcs11 or vault"},
-		{c.BreakerReopen >= 0, "breaker_reopen", "a time, or 0"},
-		{c.VaultAddress == "" || webAddress(c.VaultAddress) || loopbackAddress(c.VaultAddress), "vault_address", "an address that begins with https://; http:// on this machine only"},
 		{c.SessionTime >= time.Minute && c.SessionTime <= time.Hour, "session_time", "1m to 1h"},
 		{!c.EmailEnabled || c.SMTPHost == "" || c.MailFrom != "", "mail_from", "a sender where there is a mail server"},
 	}...) {

@@ -41,13 +41,6 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(add
 		return err
 	}
 	defer func() { err = errors.Join(err, base.Close()) }()
-	if base.Journal != nil {
-		if err := base.Journal.Start(ctx, base.DB); err != nil {
-			return err
-		}
-	} else {
-		log.Warn("there is no key journal: a database that was restored goes unnoticed, and cards can be lost", "setting", "key_journal")
-	}
 	parts, err := base.unlocking(ctx, c, log)
 	if err != nil {
 		return err
@@ -68,6 +61,13 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(add
 			return err
 		}
 		defer figures.Close()
+	}
+	if base.Journal != nil {
+		if err := base.Journal.Start(ctx, base.DB); err != nil {
+			return err
+		}
+	} else {
+		log.Warn("there is no key journal: a database that was restored goes unnoticed, and cards can be lost", "setting", "key_journal")
 	}
 	// From here on nothing fails before the service is stopped in order.
 	if err := base.note(ctx, audit.ServiceStarted); err != nil {

@@ -18,13 +18,27 @@ func newKey(cardID, kind, by string, epoch int64, now time.Time) store.Key {
 }
 
 // insertKey seals a card's unlocking key and makes it the current one.
-func (d *Directory) insertKey(ctx context.Context, tx *store.Tx, c *store.Card, puk, by string) error {
+func (d *Directory) insertKey(ctx context.Context, tx *store.Tx, c *store.Card, kind string, key []byte) error {
 	now, err := tx.Now(ctx)
 	if err != nil {
 		return err
 	}
-	k := newKey(c.ID, cardkey.PUK, by, c.Epoch, now)
-	if err := cardkey.Add(ctx, tx, d.keys, &k, []byte(puk)); err != nil {
+	k := newKey(c.ID, kind, "import", c.Epoch, now)
+	if err := cardkey.Add(ctx, tx, d.keys, &k, key); err != nil {
+		return err
+	}
+	return cardkey.Save(ctx, tx, d.keys, c)
+}
+
+// insertDerived notes that a card's unlocking key comes from a master key.
+func (d *Directory) insertDerived(ctx context.Context, tx *store.Tx, c *store.Card, kind, masterID string) error {
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return err
+	}
+	k := newKey(c.ID, kind, "import", c.Epoch, now)
+	k.MasterID = masterID
+	if err := tx.InsertKey(ctx, k); err != nil {
 		return err
 	}
 	return cardkey.Save(ctx, tx, d.keys, c)

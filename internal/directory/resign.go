@@ -94,3 +94,48 @@ func (d *Directory) resignCards(ctx context.Context, tx *store.Tx, prefix []byte
 	}
 	return last, len(page), signed, err
 }
+
+// photoBatch is how many photos one transaction seals again: each has some
+// hundred kilobytes.
+const photoBatch = 20
+
+// ResealPhotos seals photos and templates again that another data key than the
+// newest has sealed (an upkeep.Resealer). Photos that do not open stay as they
+// are: absent.
+func (d *Directory) ResealPhotos(ctx context.Context, db *store.DB, keys *seal.Keyring, progress func(done int64)) (done int64, err error) {
+	prefix, err := hex.DecodeString(keys.ID())
+	if err != nil {
+		return 0, fmt.Errorf("id of the data key: %w", err)
+	}
+	for after, end := "", false; !end; {
+		n, rows, last := int64(0), 0, ""
+		if err := db.Update(ctx, func(tx *store.Tx) error {
+			n = 0
+			page, err := tx.PhotosSignedOtherwise(ctx, prefix, after, photoBatch)
+			rows = len(page)
+			for _, p := range page {
+				last = p.HolderID
+				open, err := d.openPhoto(p)
+				if err != nil {
+					continue
+				}
+				// Its digest is a keyed hash, whose key may be another one now.
+				p.Digest = d.photoDigest(p.HolderID, open.Picture)
+				if err := d.sealPhoto(&p, open.Picture, open.Template); err != nil {
+					return err
+				}
+				if err := tx.PutPhoto(ctx, p); err != nil {
+					return err
+				}
+				n++
+			}
+			return err
+		}); err != nil {
+			return done, err
+		}
+		done += n
+		progress(done)
+		after, end = last, rows < photoBatch
+	}
+	return done, nil
+}

@@ -24,11 +24,9 @@ package escrow
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 
 	"latchkey/internal/api"
 	"latchkey/internal/audit"
@@ -102,8 +100,11 @@ func (e *Escrow) Release(ctx context.Context, tx *store.Tx, s store.Session, c *
 	if errors.Is(err, errNoKey) {
 		return api.Envelope{}, problem.Wrap(problem.CardNoKey, err)
 	}
+	if err == nil && !cardkey.Leaves(pair.current.Kind) {
+		err = problem.Wrap(problem.CardNoKey, fmt.Errorf("a key of kind %s never leaves the service", pair.current.Kind))
+	}
 	if err == nil {
-		err = e.fresh(ctx, tx, *c, pair)
+		err = e.fresh(ctx, tx, *c)
 	}
 	if err == nil {
 		err = pair.sort(ctx, tx, *c)
@@ -167,7 +168,7 @@ func lastTry(c store.Card, left *int) bool {
 
 // give seals the answer of a planned step and writes it down.
 func (e *Escrow) give(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, step int, p planned) (api.Envelope, error) {
-	r := api.Release{Action: p.action}
+	r := api.Release{Action: p.action, Kind: p.key.Kind}
 	var err error
 	if r.Key, err = e.open(ctx, tx, *c, *p.key); err != nil {
 		return api.Envelope{}, err
@@ -222,16 +223,20 @@ func (e *Escrow) addPending(ctx context.Context, tx *store.Tx, s store.Session, 
 	if err != nil {
 		return nil, err
 	}
-	puk := newPUK()
-	for puk == known {
-		puk = newPUK()
+	kind := have.current.Kind
+	fresh, err := cardkey.New(kind)
+	for err == nil && string(fresh) == known {
+		fresh, err = cardkey.New(kind)
+	}
+	if err != nil {
+		return nil, err
 	}
 	now, err := tx.Now(ctx)
 	if err != nil {
 		return nil, err
 	}
-	k := store.Key{ID: store.NewID(), CardID: c.ID, Kind: cardkey.PUK, State: store.KeyPending, CreatedBy: s.ID, CreatedAt: now, Epoch: c.Epoch}
-	if err := cardkey.Add(ctx, tx, e.keys, &k, []byte(puk)); err != nil {
+	k := store.Key{ID: store.NewID(), CardID: c.ID, Kind: kind, State: store.KeyPending, CreatedBy: s.ID, CreatedAt: now, Epoch: c.Epoch}
+	if err := cardkey.Add(ctx, tx, e.keys, &k, fresh); err != nil {
 		return nil, fmt.Errorf("keep the next key: %w", err)
 	}
 	return &k, audit.Append(ctx, tx, audit.Event{Actor: audit.ActorService, Action: audit.KeyStored, Session: s.ID,
@@ -241,13 +246,4 @@ func (e *Escrow) addPending(ctx context.Context, tx *store.Tx, s store.Session, 
 func (e *Escrow) open(ctx context.Context, tx *store.Tx, c store.Card, k store.Key) (string, error) {
 	key, err := cardkey.Open(ctx, tx, e.keys, c, k)
 	return string(key), err
-}
-
-// newPUK gives 8 random decimal digits: some cards refuse anything else.
-func newPUK() string {
-	n, err := rand.Int(rand.Reader, big.NewInt(100_000_000))
-	if err != nil {
-		panic("escrow: crypto/rand: " + err.Error()) // it ends the program itself instead
-	}
-	return fmt.Sprintf("%08d", n)
 }

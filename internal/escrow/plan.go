@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"latchkey/internal/api"
+	"latchkey/internal/cardkey"
 	"latchkey/internal/store"
 )
 
@@ -95,7 +96,7 @@ func plan(have pair, pendingFirst bool, done []store.Release) (p planned, ok boo
 				return planned{action: api.ActionUnblock, key: k}, true
 			}
 		}
-	case last.Outcome == string(api.OutcomeUnlocked) && last.Proven && last.NextID == "" && last.KeyID == have.current.ID:
+	case last.Outcome == string(api.OutcomeUnlocked) && last.Proven && last.NextID == "" && last.KeyID == have.current.ID && cardkey.Rotates(have.current.Kind):
 		// The card has signed that it holds what is the current key now.
 		return planned{action: api.ActionRotate, key: have.current, next: have.pending, rotates: true}, true
 	}
@@ -133,7 +134,7 @@ func reorder(ctx context.Context, tx *store.Tx, c store.Card, have pair) (bool, 
 // pending key no third one is made before it has proven itself.
 func unblockWith(have pair, k *store.Key) planned {
 	p := planned{action: api.ActionUnblock, key: k}
-	if k == have.current {
+	if k == have.current && cardkey.Rotates(k.Kind) {
 		p.rotates, p.next = true, have.pending
 	}
 	return p

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"latchkey/internal/audit"
 	"latchkey/internal/cardkey"
@@ -342,7 +341,7 @@ func (e *Escrow) recordAgain(ctx context.Context, tx *store.Tx, s store.Session,
 
 // fresh makes sure that what the database says of a card's keys is what the
 // service has written there last, as far as that is known.
-func (e *Escrow) fresh(ctx context.Context, tx *store.Tx, c store.Card, have pair) error {
+func (e *Escrow) fresh(ctx context.Context, tx *store.Tx, c store.Card) error {
 	candidates, err := tx.CardKeys(ctx, c.ID)
 	if err != nil {
 		return err
@@ -389,38 +388,4 @@ func (j *KeyJournal) Position(ctx context.Context) (journal.Position, error) {
 	}
 	at, err := open.Position(ctx)
 	return at, j.drop(err)
-}
-
-// accept makes a fresh journal for a node that has none.
-func (j *KeyJournal) accept(ctx context.Context, db *store.DB, operator bool) error {
-	actor := audit.ActorService
-	if operator {
-		actor = audit.ActorOperator
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.open == nil {
-		open, err := journal.Create(ctx, j.path, j.node, time.Now(), j.options)
-		if err != nil {
-			return fault(err)
-		}
-		j.open = open
-	}
-	id := j.open.ID()
-	return db.Update(ctx, func(tx *store.Tx) error {
-		now, err := tx.Now(ctx)
-		if err != nil {
-			return err
-		}
-		c, err := tx.ReleaseControl(ctx)
-		if err != nil {
-			return err
-		}
-		err = tx.InsertKeyJournal(ctx, store.KeyJournal{ID: id, Node: j.node, Hash: []byte{}, Checked: c.Generation, CreatedAt: now})
-		if err != nil {
-			return err
-		}
-		return audit.Append(ctx, tx, audit.Event{Actor: actor, Action: audit.JournalAccepted,
-			Details: map[string]string{"journal": id, "node": j.node}})
-	})
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 )
@@ -44,16 +45,25 @@ func scanText(r scanner) (s string, err error) {
 // ErrInUse says that something still hangs on what was to be deleted.
 var ErrInUse = errors.New("it is still in use")
 
-// DeleteDataKey forgets a data key for good: ErrInUse where a key of a card or
-// a master key is sealed with it. (Keys whose sealing is not noted count too.)
+// DeleteDataKey forgets a data key for good: ErrInUse where a key of a card, a
+// master key or a photo is sealed with it, or a record signed. (Keys whose
+// sealing is not noted count too.)
 func (t *Tx) DeleteDataKey(ctx context.Context, id string) error {
 	// Deleted first: on PostgreSQL this waits for those who hold it.
 	if err := t.change(ctx, "delete data key", `DELETE FROM data_keys WHERE id = $1`, id); err != nil {
 		return err
 	}
+	prefix, err := hex.DecodeString(id)
+	if err != nil {
+		return fmt.Errorf("delete data key: %w", err)
+	}
+	signed := func(table, column string) string {
+		return ` OR EXISTS (SELECT 1 FROM ` + table + ` WHERE substr(` + column + `, 1, ` + macPrefix + `) = $2)`
+	}
 	used, err := one(ctx, t, "use of data key", scanBool,
 		`SELECT EXISTS (SELECT 1 FROM card_keys WHERE master_id = '' AND sealed_by IN ($1, ''))
-			OR EXISTS (SELECT 1 FROM master_keys WHERE sealed_by = $1)`, id)
+			OR EXISTS (SELECT 1 FROM master_keys WHERE sealed_by = $1)`+
+			signed("holders", "mac")+signed("contacts", "mac")+signed("cards", "mac")+signed("cards", "keys_mac")+signed("photos", "mac"), id, prefix)
 	if err == nil && used {
 		err = fmt.Errorf("delete data key: %w", ErrInUse)
 	}

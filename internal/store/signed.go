@@ -25,6 +25,12 @@ func (t *Tx) CardsSignedOtherwise(ctx context.Context, prefix []byte, after stri
 		prefix, after, limit)
 }
 
+// PhotosSignedOtherwise gives photos.
+func (t *Tx) PhotosSignedOtherwise(ctx context.Context, prefix []byte, after string, limit int) ([]Photo, error) {
+	return many(ctx, t, "photos to seal again", scanPhoto, t.locking(`SELECT `+photoColumns+` FROM photos
+		WHERE holder_id > $2 AND substr(mac, 1, `+macPrefix+`) <> $1 ORDER BY holder_id LIMIT $3`), prefix, after, limit)
+}
+
 // macPrefix is how many bytes of a MAC name its key (package seal).
 const macPrefix = "8"
 

@@ -125,7 +125,7 @@ func opens(keys *seal.Keyring, masters map[string]error, k store.Key) error {
 
 // Resealer seals or signs the rows of one kind again that hang on another data
 // key than the newest. It does its work in transactions of its own.
-type Resealer func(ctx context.Context, db *store.DB, keys *seal.Keyring, progress Progress) (done int64, err error)
+type Resealer func(ctx context.Context, db *store.DB, keys *seal.Keyring, progress func(done int64)) (done int64, err error)
 
 // RewrapOptions of Rewrap.
 type RewrapOptions struct {
