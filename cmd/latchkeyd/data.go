@@ -27,18 +27,22 @@ type importFlags struct {
 	File    string `arg:"" help:"CSV file (UTF-8)."`
 	Partial bool   `help:"Import the good lines even if others are bad."`
 	DryRun  bool   `help:"Check everything and change nothing."`
+	All     bool   `name:"all-lines" help:"List every bad line, however many there are."`
 }
 
 type cardholdersCommand struct{ importFlags }
 
 func (c cardholdersCommand) Run(ctx context.Context, s shared) error {
-	return c.run(ctx, s, (*directory.Directory).ImportCardholders)
+	return c.run(ctx, s, directory.ImportOptions{}, (*directory.Directory).ImportCardholders)
 }
 
-type cardsCommand struct{ importFlags }
+type cardsCommand struct {
+	importFlags
+	WithoutKeys bool `help:"Take cards that have no PUK: their keys come with latchkeyd keys import."`
+}
 
 func (c cardsCommand) Run(ctx context.Context, s shared) error {
-	return c.run(ctx, s, (*directory.Directory).ImportCards)
+	return c.run(ctx, s, directory.ImportOptions{WithoutKeys: c.WithoutKeys}, (*directory.Directory).ImportCards)
 }
 
 type importer func(*directory.Directory, context.Context, *store.DB, io.ReadSeeker, directory.ImportOptions) (directory.ImportResult, error)
@@ -46,7 +50,7 @@ type importer func(*directory.Directory, context.Context, *store.DB, io.ReadSeek
 // shownBadLines bounds the bad lines that are listed.
 const shownBadLines = 100
 
-func (f importFlags) run(ctx context.Context, s shared, imp importer) (err error) {
+func (f importFlags) run(ctx context.Context, s shared, o directory.ImportOptions, imp importer) (err error) {
 	file, err := os.Open(f.File)
 	if err != nil {
 		return problem.Wrap(problem.ImportFile, err)
@@ -56,22 +60,23 @@ func (f importFlags) run(ctx context.Context, s shared, imp importer) (err error
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, base.DB.Close()) }()
+	defer func() { err = errors.Join(err, base.Close()) }()
 	bad := 0
 	last := time.Now()
-	result, err := imp(base.Directory, ctx, base.DB, file, directory.ImportOptions{Partial: f.Partial, DryRun: f.DryRun,
-		Bad: func(l directory.BadLine) {
-			if bad++; bad <= shownBadLines {
-				fmt.Fprintf(s.err, "line %d: %s %s\n", l.Line, l.Problem.Code, l.Problem.What())
-			}
-		},
-		Progress: func(lines int) {
-			if now := time.Now(); now.Sub(last) > time.Second {
-				last = now
-				fmt.Fprintf(s.err, "%d lines\n", lines)
-			}
-		}})
-	if bad > shownBadLines {
+	o.Partial, o.DryRun = f.Partial, f.DryRun
+	o.Bad = func(l directory.BadLine) {
+		if bad++; bad <= shownBadLines || f.All {
+			fmt.Fprintf(s.err, "line %d: %s %s\n", l.Line, l.Problem.Code, l.Problem.What())
+		}
+	}
+	o.Progress = func(lines int) {
+		if now := time.Now(); now.Sub(last) > time.Second {
+			last = now
+			fmt.Fprintf(s.err, "%d lines\n", lines)
+		}
+	}
+	result, err := imp(base.Directory, ctx, base.DB, file, o)
+	if bad > shownBadLines && !f.All {
 		fmt.Fprintf(s.err, "and %d more bad lines\n", bad-shownBadLines)
 	}
 	if err != nil {
@@ -99,7 +104,12 @@ func (c reissueCommand) Run(ctx context.Context, s shared) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, base.DB.Close()) }()
+	defer func() { err = errors.Join(err, base.Close()) }()
+	if base.Journal != nil { // the key goes into it, so it must be there
+		if err := base.Journal.Start(ctx, base.DB); err != nil {
+			return err
+		}
+	}
 	err = base.DB.Update(ctx, func(tx *store.Tx) error {
 		return base.Directory.Reissue(ctx, tx, c.Family, c.Identifier, strings.TrimSpace(line))
 	})
@@ -123,7 +133,7 @@ func (c resetCommand) Run(ctx context.Context, s shared) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, base.DB.Close()) }()
+	defer func() { err = errors.Join(err, base.Close()) }()
 	sessions := unlock.New(unlock.Parts{DB: base.DB, Directory: base.Directory, Keys: base.Keys}, unlock.Config{})
 	if err := sessions.Forgive(ctx, c.StaffNumber); err != nil {
 		return err
@@ -144,7 +154,7 @@ func (auditVerify) Run(ctx context.Context, s shared) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, base.DB.Close()) }()
+	defer func() { err = errors.Join(err, base.Close()) }()
 	result, err := audit.Verify(ctx, base.DB)
 	if err != nil {
 		return err
@@ -163,7 +173,7 @@ func (auditExport) Run(ctx context.Context, s shared) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, base.DB.Close()) }()
+	defer func() { err = errors.Join(err, base.Close()) }()
 	return audit.Export(ctx, base.DB, s.out)
 }
 

@@ -49,7 +49,7 @@ func view(ctx context.Context, s shared, f func(tx *store.Tx) error) (err error)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, base.DB.Close()) }()
+	defer func() { err = errors.Join(err, base.Close()) }()
 	return base.DB.View(ctx, f)
 }
 

@@ -39,7 +39,7 @@ func (s shared) photographing(ctx context.Context) (*daemon.Base, face.Checker, 
 	if err != nil {
 		return nil, nil, nil, errors.Join(err, faces.Close())
 	}
-	return base, faces, func() error { return errors.Join(base.DB.Close(), faces.Close()) }, nil
+	return base, faces, func() error { return errors.Join(base.Close(), faces.Close()) }, nil
 }
 
 type enrolCommand struct {
@@ -131,7 +131,7 @@ func (photoStatus) Run(ctx context.Context, s shared) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, base.DB.Close()) }()
+	defer func() { err = errors.Join(err, base.Close()) }()
 	status, err := base.Directory.PhotoStatus(ctx, base.DB)
 	if err != nil {
 		return err
@@ -198,7 +198,7 @@ func (c removeCommand) Run(ctx context.Context, s shared) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, base.DB.Close()) }()
+	defer func() { err = errors.Join(err, base.Close()) }()
 	err = base.DB.Update(ctx, func(tx *store.Tx) error {
 		return base.Directory.RemovePhoto(ctx, tx, c.StaffNumber)
 	})

@@ -34,6 +34,8 @@ type program struct {
 	Card     cardCommand     `cmd:"" help:"Commands for one card."`
 	Holder   holderCommand   `cmd:"" help:"Commands for one cardholder."`
 	Audit    auditCommand    `cmd:"" help:"Check or export the audit trail."`
+	Keys     keysCommand     `cmd:"" help:"The unlocking keys and what seals them: status, verify, rewrap, reconcile, import."`
+	Releases releasesCommand `cmd:"" help:"Stop and start the release of unlocking keys."`
 	Messages messagesCommand `cmd:"" help:"What became of emails and text messages."`
 	Face     faceCommand     `cmd:"" help:"Commands for faces and profile photos."`
 	Show     configCommand   `cmd:"" name:"config" help:"Print the effective configuration, secrets hidden."`
@@ -126,12 +128,15 @@ func (initCommand) Run(s shared) error {
 	if err != nil {
 		return err
 	}
+	kek := ""
+	if c.KeyProvider == config.KeysFile {
+		kek = fmt.Sprintf("  %s  seals everything in the database. Without it nothing can be read: keep a copy in a safe place.\n", c.KeyPath())
+	}
 	_, err = fmt.Fprintf(s.out, `Made the key files of a new installation:
-  %s  seals everything in the database. Without it nothing can be read: keep a copy in a safe place.
-  %s  signs what applications accept.
+%s  %s  signs what applications accept.
 For the applications' configuration:
   service_key = %q
-`, c.KeyPath(), c.SigningKeyPath(), base64.StdEncoding.EncodeToString(public))
+`, kek, c.SigningKeyPath(), base64.StdEncoding.EncodeToString(public))
 	return err
 }
 

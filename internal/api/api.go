@@ -222,8 +222,9 @@ const (
 // Release is what an Envelope seals.
 type Release struct {
 	Action Action `json:"action"`
-	Key    string `json:"key"`            // the PUK to present
-	Next   string `json:"next,omitempty"` // the PUK to set, already in the escrow
+	Kind   string `json:"kind"`           // of both keys: "puk", "admin-pin" or "resetting-code"
+	Key    string `json:"key"`            // the key to present
+	Next   string `json:"next,omitempty"` // the key to set, already in the escrow
 }
 
 // Outcome is what became of a released step.

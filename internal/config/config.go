@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,6 @@ import (
 type Config struct {
 	Data           string `name:"data" help:"Folder of the database and the key files."`
 	Database       string `name:"database" secret:"yes" help:"Database: sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME; default is latchkey.db in the data folder."`
-	KeyFile        string `name:"key_file" help:"File of the key-encryption key; default is kek.key in the data folder."`
 	SigningKeyFile string `name:"signing_key_file" help:"File of the service's signing key; default is service.key in the data folder."`
 	Node           string `name:"node" help:"Name of this node in the audit trail; default is the host name."`
 
@@ -87,6 +87,8 @@ type Config struct {
 	StartsPerNetwork int           `name:"starts_per_network" help:"Unlocks begun a minute from one network address."`
 	StartsTotal      int           `name:"starts_total" help:"Unlocks begun a minute with the whole service."`
 
+	Keys
+
 	sources map[string]string // where each value came from
 }
 
@@ -104,6 +106,7 @@ func Default() *Config {
 		SMTPSecurity: "starttls", PasscodeMin: 6, PasscodeMax: 8, PasscodeDigitsOnly: true, AllowUnproven: true,
 		SessionTime: 15 * time.Minute, WrongCodes: 5, WrongCodesDaily: 20, HolderFailures: 100, SendsPerCard: 5,
 		SendsPerAddress: 10, SendsPerNetwork: 300, SendsTotal: 600, StartsPerNetwork: 120, StartsTotal: 1200,
+		Keys:    defaultKeys(),
 		sources: map[string]string{}}
 }
 
@@ -114,9 +117,6 @@ func (c *Config) DatabaseURL() string {
 	}
 	return c.Database
 }
-
-// KeyPath is the file of the key-encryption key.
-func (c *Config) KeyPath() string { return orIn(c.KeyFile, c.Data, "kek.key") }
 
 // SigningKeyPath is the file of the signing key.
 func (c *Config) SigningKeyPath() string { return orIn(c.SigningKeyFile, c.Data, "service.key") }
@@ -147,7 +147,7 @@ type check struct {
 // Validate says what is wrong with the settings together, nil for nothing.
 func (c *Config) Validate() error {
 	level := map[string]bool{"debug": true, "info": true, "warn": true, "error": true}
-	for _, k := range append(append(c.addresses(), c.texts()...), []check{
+	for _, k := range append(slices.Concat(c.addresses(), c.texts(), c.keys()), []check{
 		{c.Data != "", "data", "a folder"},
 		{level[c.LogLevel], "log_level", "debug, info, warn or error"},
 		{c.LogFormat == "text" || c.LogFormat == "json", "log_format", "text or json"},

@@ -66,7 +66,7 @@ func refused(t *testing.T, flags, environment values, path, want string) {
 // each is every setting, in order, with its default and a value from each
 // place. Secrets have no flag; the default of data depends on the machine.
 var each = []struct{ name, def, file, env, flag string }{
-	{"data", Default().Data, "/f", "/e", "/l"}, {"database", "", "sqlite:f", "sqlite:e", ""}, {"key_file", "", "/f", "/e", "/l"},
+	{"data", Default().Data, "/f", "/e", "/l"}, {"database", "", "sqlite:f", "sqlite:e", ""},
 	{"signing_key_file", "", "/f", "/e", "/l"}, {"node", "", "f", "e", "l"}, {"listen", "127.0.0.1:8440", "localhost:1", "[::1]:2", "127.0.0.2:3"},
 	{"tls_cert", "", "/f", "/e", "/l"}, {"tls_key", "", "/f", "/e", "/l"}, {"metrics_listen", "", "localhost:1", "[::1]:2", "127.0.0.2:3"},
 	{"log_level", "info", "debug", "warn", "error"}, {"log_format", "text", "json", "text", "json"},
@@ -106,6 +106,12 @@ var each = []struct{ name, def, file, env, flag string }{
 	{"holder_failures", "100", "1", "2", "3"}, {"sends_per_card", "5", "1", "2", "3"}, {"sends_per_address", "10", "1", "2", "3"},
 	{"sends_per_network", "300", "1", "2", "3"}, {"sends_total", "600", "1", "2", "3"}, {"starts_per_network", "120", "1", "2", "3"},
 	{"starts_total", "1200", "1", "2", "3"},
+	{"key_provider", "file", "vault", "pkcs11", "file"}, {"key_file", "", "/f", "/e", "/l"}, {"key_journal", "", "/f", "off", "/l"},
+	{"pkcs11_module", "", "/f", "/e", "/l"}, {"pkcs11_token", "", "f", "e", "l"}, {"pkcs11_pin", "", "f", "e", ""}, {"pkcs11_key", "latchkey", "f", "e", "l"},
+	{"vault_address", "", "https://f", "http://127.0.0.1:1", "https://l"}, {"vault_token", "", "f", "e", ""}, {"vault_namespace", "", "f", "e", "l"},
+	{"vault_ca_file", "", "/f", "/e", "/l"}, {"vault_mount", "transit", "f", "e", "l"}, {"vault_key", "latchkey", "f", "e", "l"},
+	{"releases_minute", "300", "1", "2", "3"}, {"releases_hour", "6000", "1", "2", "3"}, {"unproven_minute", "100", "1", "2", "3"},
+	{"unproven_hour", "1500", "1", "2", "3"}, {"breaker_reopen", "0s", "1m0s", "1h0m0s", "0s"},
 }
 
 // companions are settings that others need.
@@ -119,8 +125,10 @@ func TestDefaults(t *testing.T) {
 	}
 	c := load(t, nil, nil, write(t, ""))
 	same(t, want, texts(c))
-	same(t, []string{"sqlite:" + filepath.Join(c.Data, "latchkey.db"), filepath.Join(c.Data, "kek.key"), filepath.Join(c.Data, "service.key")},
-		[]string{c.DatabaseURL(), c.KeyPath(), c.SigningKeyPath()})
+	same(t, []string{"sqlite:" + filepath.Join(c.Data, "latchkey.db"), filepath.Join(c.Data, "kek.key"), filepath.Join(c.Data, "keys.journal"), filepath.Join(c.Data, "service.key")},
+		[]string{c.DatabaseURL(), c.KeyPath(), c.JournalPath(), c.SigningKeyPath()})
+	c.KeyJournal = JournalOff
+	same(t, "", c.JournalPath())
 }
 
 func TestFlagOverEnvironmentOverFile(t *testing.T) {
@@ -196,6 +204,10 @@ func TestBadValues(t *testing.T) {
 		{"text_country_default", "-1", "", "a number from 0"},
 		{"texts_per_hour", "0", "", "a number from 1"},
 		{"text_callback_url", "http://example.org example.org", "", "an address that begins with https://"},
+		{"key_provider", " cloud", "", "file, pkcs11 or vault"},
+		{"vault_address", "http://vault.example.org:8200 vault", "", "an address that begins with https://; http:// on this machine only"},
+		{"breaker_reopen", "-1s", "", "a time, or 0"},
+		{"releases_minute", "0", "", "a number from 1"},
 	} {
 		for _, bad := range strings.Split(c.bad, " ") {
 			other, text, _ := strings.Cut(c.with, "=")

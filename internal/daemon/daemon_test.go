@@ -153,7 +153,7 @@ func TestStartStopStart(t *testing.T) {
 			if !bytes.Equal(keys[0], keys[1]) {
 				t.Error("another signing key")
 			}
-			want := []string{audit.ServiceStarted, audit.ServiceStopped, audit.ServiceStarted, audit.ServiceStopped}
+			want := []string{audit.JournalAccepted, audit.ServiceStarted, audit.ServiceStopped, audit.ServiceStarted, audit.ServiceStopped}
 			if got := actions(t, c); fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("the audit trail has %v", got)
 			}

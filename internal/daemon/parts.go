@@ -15,6 +15,7 @@ import (
 	"latchkey/internal/deliver"
 	"latchkey/internal/directory"
 	"latchkey/internal/escrow"
+	"latchkey/internal/escrow/journal"
 	"latchkey/internal/problem"
 	"latchkey/internal/seal"
 	"latchkey/internal/store"
@@ -22,7 +23,7 @@ import (
 )
 
 // Init makes the data folder and the two key files, the key-encryption key
-// first; where it was stopped in between, it makes the one that is missing. It
+// first (unless another provider has that); where it was stopped in between, it makes the one that is missing. It
 // never overwrites one: problem.KeyExists. It gives the public key for
 // applications to pin.
 func Init(c *config.Config) (ed25519.PublicKey, error) {
@@ -32,8 +33,10 @@ func Init(c *config.Config) (ed25519.PublicKey, error) {
 	if _, err := os.Lstat(c.SigningKeyPath()); err == nil {
 		return nil, problem.Wrap(problem.KeyExists, fmt.Errorf("%s: %w", c.SigningKeyPath(), os.ErrExist))
 	}
-	if _, err := seal.Create(c.KeyPath()); err != nil && problem.CodeOf(err) != problem.KeyExists {
-		return nil, err
+	if c.KeyProvider == seal.FileName {
+		if _, err := seal.Create(c.KeyPath()); err != nil && problem.CodeOf(err) != problem.KeyExists {
+			return nil, err
+		}
 	}
 	signing, err := seal.CreateSigningKey(c.SigningKeyPath())
 	if err != nil {
@@ -46,34 +49,54 @@ func Init(c *config.Config) (ed25519.PublicKey, error) {
 type Base struct {
 	DB        *store.DB
 	Keys      *seal.Keyring
+	Providers seal.Providers
+	Journal   *escrow.KeyJournal // nil: switched off
 	Directory *directory.Directory
 }
 
 // Open opens the database with the keys that belong to it. suffix names the
 // program in the audit trail, so that a long import holds no chain but its own.
-func Open(ctx context.Context, c *config.Config, log *slog.Logger, suffix string) (*Base, error) {
-	keys, err := seal.Load(c.KeyPath())
-	if err != nil {
+func Open(ctx context.Context, c *config.Config, log *slog.Logger, suffix string) (_ *Base, err error) {
+	b := &Base{}
+	if b.Providers, err = keyProviders(c); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.Close())
+		}
+	}()
 	node := c.Node
 	if node == "" {
 		if node, err = os.Hostname(); err != nil {
 			return nil, fmt.Errorf("name this node: %w", err)
 		}
 	}
-	db, err := store.Open(ctx, c.DatabaseURL(), store.Options{Node: node + suffix, Log: log})
-	if err != nil {
+	if b.DB, err = store.Open(ctx, c.DatabaseURL(), store.Options{Node: node + suffix, Log: log}); err != nil {
 		return nil, err
 	}
-	b := &Base{DB: db, Keys: keys}
-	if err = db.Update(ctx, func(tx *store.Tx) error { return keys.Check(ctx, tx) }); err == nil {
-		b.Directory, err = directory.New(keys, directory.Options{EmailDomains: c.EmailDomains, Region: c.Region, Log: log})
+	if b.Keys, err = seal.Open(ctx, b.DB, b.Providers); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
+	o := directory.Options{EmailDomains: c.EmailDomains, Region: c.Region, Log: log}
+	if path := c.JournalPath(); path != "" {
+		b.Journal = escrow.NewKeyJournal(b.DB, path, node, journal.Options{Keys: b.Keys, Unwrap: b.Providers.Unwrap})
+		o.Recorder = b.Journal
 	}
-	return b, nil
+	b.Directory, err = directory.New(b.Keys, o)
+	return b, err
+}
+
+// Close gives everything up.
+func (b *Base) Close() error {
+	var err error
+	if b.Journal != nil {
+		err = b.Journal.Close()
+	}
+	if b.DB != nil {
+		err = errors.Join(err, b.DB.Close())
+	}
+	return errors.Join(err, b.Providers.Close())
 }
 
 // unlocking is the heart with what it sends through.
@@ -104,7 +127,7 @@ func (b *Base) unlocking(ctx context.Context, c *config.Config, log *slog.Logger
 	if err != nil {
 		return unlocking{}, err
 	}
-	sessions := unlock.New(unlock.Parts{DB: b.DB, Directory: b.Directory, Escrow: escrow.New(b.Keys, signing, c.Name),
+	sessions := unlock.New(unlock.Parts{DB: b.DB, Directory: b.Directory, Escrow: b.escrow(signing, c),
 		Keys: b.Keys, Sender: queue, Face: faces.Checker, SigningKey: signing.Public().(ed25519.PublicKey), Log: log},
 		unlock.Config{Name: c.Name, Organisation: c.Organisation, Contact: contact(c), Methods: append(methods(c), status), Face: faceConfig(c, faces),
 			PasscodeRules:  api.PasscodeRules{MinLength: c.PasscodeMin, MaxLength: c.PasscodeMax, DigitsOnly: c.PasscodeDigitsOnly},
@@ -114,6 +137,15 @@ func (b *Base) unlocking(ctx context.Context, c *config.Config, log *slog.Logger
 				WrongCodesDaily: c.WrongCodesDaily, HolderFailures: c.HolderFailures,
 				StartsPerNetwork: c.StartsPerNetwork, StartsTotal: c.StartsTotal}})
 	return unlocking{sessions, queue, faces}, nil
+}
+
+func (b *Base) escrow(signing ed25519.PrivateKey, c *config.Config) *escrow.Escrow {
+	options := []escrow.Option{escrow.WithBreaker(escrow.Breaker{PerMinute: c.ReleasesMinute, PerHour: c.ReleasesHour,
+		UnprovenPerMinute: c.UnprovenMinute, UnprovenPerHour: c.UnprovenHour, Reopen: c.BreakerReopen})}
+	if b.Journal != nil {
+		options = append(options, escrow.WithJournal(b.Journal))
+	}
+	return escrow.New(b.Keys, signing, c.Name, options...)
 }
 
 // methods are the organisation's ways to prove who you are, without faces.

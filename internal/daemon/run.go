@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"latchkey/internal/audit"
 	"latchkey/internal/config"
 	"latchkey/internal/problem"
@@ -38,7 +40,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(add
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, base.DB.Close()) }()
+	defer func() { err = errors.Join(err, base.Close()) }()
 	parts, err := base.unlocking(ctx, c, log)
 	if err != nil {
 		return err
@@ -60,6 +62,13 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(add
 		}
 		defer figures.Close()
 	}
+	if base.Journal != nil {
+		if err := base.Journal.Start(ctx, base.DB); err != nil {
+			return err
+		}
+	} else {
+		log.Warn("there is no key journal: a database that was restored goes unnoticed, and cards can be lost", "setting", "key_journal")
+	}
 	// From here on nothing fails before the service is stopped in order.
 	if err := base.note(ctx, audit.ServiceStarted); err != nil {
 		return err
@@ -73,9 +82,22 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(add
 	go clean(cleaning, parts.sessions, log)
 	edge := service.New(parts.sessions, log)
 	edge.TakeReceipts(parts.queue)
-	if err := edge.Register(parts.queue.Collector()); err != nil {
-		return fmt.Errorf("register figures: %w", err)
+	state := newReleaseFigures()
+	for _, collector := range []prometheus.Collector{parts.queue.Collector(), state.state} {
+		if err := edge.Register(collector); err != nil {
+			return fmt.Errorf("register figures: %w", err)
+		}
 	}
+	last := base.look(ctx, log, state, "")
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		base.watch(cleaning, log, state, last)
+	}()
+	defer func() {
+		stopCleaning()
+		<-watching
+	}()
 	served := make(chan error, 2)
 	web := serve(edge.Handler(), listener, certificates, log, served)
 	var metrics *http.Server

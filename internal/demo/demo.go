@@ -168,7 +168,7 @@ func (d *demo) enrol(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, base.DB.Close()) }()
+	defer func() { err = errors.Join(err, base.Close()) }()
 	holders := fmt.Sprintf("staff_number,name,email,mobile\n%s,%s,%s,%s\n", staffNumber, holderName, Email, Mobile)
 	if _, err := base.Directory.ImportCardholders(ctx, base.DB, strings.NewReader(holders), importOptions()); err != nil {
 		return err

@@ -94,7 +94,7 @@ func (d *demo) enrolPhoto(ctx context.Context, picture []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, base.DB.Close()) }()
+	defer func() { err = errors.Join(err, base.Close()) }()
 	var refused error
 	_, err = base.Directory.EnrolPhotos(ctx, base.DB, faces, folder, directory.EnrolOptions{Replace: true,
 		Refused: func(r directory.RefusedPhoto) { refused = r.Problem }})

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/cardkey"
 	"latchkey/internal/problem"
 	"latchkey/internal/seal"
 	"latchkey/internal/store"
@@ -45,20 +46,24 @@ type Options struct {
 	// ISO 3166-1 alpha-2 ("GB"). Empty: only international ones are taken.
 	Region string
 	Log    *slog.Logger // default: nothing is logged
+	// Recorder gets keys that are on a card already, such as a reissued one's,
+	// before they are kept; nil: nothing does.
+	Recorder cardkey.Recorder
 }
 
 // Directory looks up and keeps holders, cards and contacts.
 type Directory struct {
-	keys    *seal.Keyring
-	domains map[string]bool
-	region  string
-	log     *slog.Logger
+	keys     *seal.Keyring
+	domains  map[string]bool
+	region   string
+	log      *slog.Logger
+	recorder cardkey.Recorder
 }
 
 // New makes a Directory. Error: problem.ConfigInvalid for a domain or region
 // that is none.
 func New(keys *seal.Keyring, o Options) (*Directory, error) {
-	d := &Directory{keys: keys, domains: make(map[string]bool), region: strings.ToUpper(o.Region), log: o.Log}
+	d := &Directory{keys: keys, domains: make(map[string]bool), region: strings.ToUpper(o.Region), log: o.Log, recorder: o.Recorder}
 	for _, name := range o.EmailDomains {
 		domain, err := normaliseDomain(name)
 		if err != nil {

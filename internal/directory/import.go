@@ -20,6 +20,9 @@ type ImportOptions struct {
 	Partial bool
 	// DryRun checks everything and keeps nothing.
 	DryRun bool
+	// WithoutKeys takes cards that have no unlocking key yet: it comes with
+	// ImportKeys.
+	WithoutKeys bool
 	// Bad is told each bad line, once, in order.
 	Bad func(BadLine)
 	// Progress is told the number of lines done, every thousand lines.

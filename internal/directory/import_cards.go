@@ -13,6 +13,7 @@ import (
 
 	"latchkey/internal/audit"
 	"latchkey/internal/card"
+	"latchkey/internal/cardkey"
 	"latchkey/internal/problem"
 	"latchkey/internal/store"
 )
@@ -34,7 +35,11 @@ const (
 // card has, or had, is bad (problem.ImportKey). See Reissue.
 func (d *Directory) ImportCards(ctx context.Context, db *store.DB, file io.ReadSeeker, o ImportOptions) (ImportResult, error) {
 	r := &importRun{name: "cards", required: []string{"family", "identifier", "serial", "staff_number", "puk"},
-		optional: []string{columnCardAuth, columnPIVAuth, "expires", "state"}, parse: d.parseCard, options: o}
+		optional: []string{columnCardAuth, columnPIVAuth, "expires", "state"}, options: o}
+	if o.WithoutKeys {
+		r.required, r.optional = r.required[:4], append(r.optional, "puk")
+	}
+	r.parse = func(l row) (record, error) { return d.parseCard(l, o.WithoutKeys) }
 	return r.run(ctx, db, file)
 }
 
@@ -43,14 +48,15 @@ type cardRecord struct {
 	d                                       *Directory
 	family, identifier, serial, staffNumber string
 	puk                                     string
+	keyless                                 bool // it may have no key
 	cardAuth, pivAuth                       []byte
 	expires                                 time.Time
 	state                                   store.CardState
 }
 
-func (d *Directory) parseCard(r row) (record, error) {
+func (d *Directory) parseCard(r row, keyless bool) (record, error) {
 	c := &cardRecord{d: d, family: strings.ToLower(r.get("family")), staffNumber: r.get("staff_number"),
-		puk: r.get("puk"), state: store.CardState(strings.ToLower(r.get("state")))}
+		puk: r.get("puk"), keyless: keyless, state: store.CardState(strings.ToLower(r.get("state")))}
 	var err error
 	if c.identifier, err = normaliseIdentifier(c.family, r.get("identifier")); err != nil {
 		return nil, err
@@ -193,7 +199,7 @@ func (c *cardRecord) apply(ctx context.Context, tx *store.Tx) (outcome, error) {
 }
 
 func (c *cardRecord) add(ctx context.Context, tx *store.Tx, h store.Holder) error {
-	if c.puk == "" {
+	if c.puk == "" && !c.keyless {
 		return badLine(problem.ImportLine, "The card has no PUK.")
 	}
 	now, err := tx.Now(ctx)
@@ -206,6 +212,10 @@ func (c *cardRecord) add(ctx context.Context, tx *store.Tx, h store.Holder) erro
 		return err
 	}
 	c.d.signCard(&n)
+	k := newKey(n.ID, cardkey.PUK, "import", n.Epoch, now)
+	if c.puk != "" {
+		cardkey.Sign(c.d.keys, &n, []store.Key{k})
+	}
 	err = tx.InsertCard(ctx, n)
 	if errors.Is(err, store.ErrExists) {
 		return badLine(problem.ImportLine, "Another card has the serial number %s.", c.serial)
@@ -213,8 +223,10 @@ func (c *cardRecord) add(ctx context.Context, tx *store.Tx, h store.Holder) erro
 	if err != nil {
 		return err
 	}
-	if err := c.d.insertKey(ctx, tx, n.ID, c.puk, "import"); err != nil {
-		return err
+	if c.puk != "" {
+		if err := cardkey.Add(ctx, tx, c.d.keys, &k, []byte(c.puk)); err != nil {
+			return err
+		}
 	}
 	return audit.Append(ctx, tx, audit.Event{Actor: audit.ActorOperator, Action: audit.CardAdded, CardID: n.ID, Holder: h.ID,
 		Details: map[string]string{"family": n.Family, "identifier": n.Identifier, "serial": n.Serial, "state": string(n.State)}})
@@ -242,7 +254,7 @@ func (c *cardRecord) change(ctx context.Context, tx *store.Tx, have store.Card, 
 		}
 	}
 	if needsKey {
-		if err := c.d.insertKey(ctx, tx, have.ID, c.puk, "import"); err != nil {
+		if err := c.d.insertKey(ctx, tx, &have, cardkey.PUK, []byte(c.puk)); err != nil {
 			return unchanged, err
 		}
 		details["key"] = "stored"
@@ -284,11 +296,11 @@ func (c *cardRecord) checkKey(ctx context.Context, tx *store.Tx, have store.Card
 		return err == nil, err
 	}
 	for _, k := range keys {
-		puk, err := c.d.openKey(k)
+		puk, err := cardkey.Open(ctx, tx, c.d.keys, have, k)
 		if err != nil {
 			return false, fmt.Errorf("open a key of card %s: %w", have.ID, err)
 		}
-		if puk == c.puk {
+		if string(puk) == c.puk {
 			return false, nil
 		}
 	}

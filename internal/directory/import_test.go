@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"latchkey/internal/cardkey"
 	"latchkey/internal/problem"
 	"latchkey/internal/store"
 )
@@ -282,7 +283,7 @@ func TestReissue(t *testing.T) {
 			if err != nil || len(keys) != 2 || keys[0].State != store.KeyRetired || keys[0].RetiredAt.IsZero() || keys[1].State != store.KeyCurrent {
 				t.Fatalf("%+v, %v", keys, err)
 			}
-			if puk, err := f.openKey(keys[1]); puk != "87654321" || err != nil {
+			if puk, err := cardkey.OpenStored(f.keys, keys[1]); string(puk) != "87654321" || err != nil {
 				t.Errorf("%q, %v", puk, err)
 			}
 			return nil

@@ -4,32 +4,44 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/cardkey"
 	"latchkey/internal/problem"
-	"latchkey/internal/seal"
 	"latchkey/internal/store"
 )
 
-// keyPUK is the kind of unlocking key of the PUK families.
-const keyPUK = "puk"
+// newKey gives the row of a card's current key, not kept yet.
+func newKey(cardID, kind, by string, epoch int64, now time.Time) store.Key {
+	return store.Key{ID: store.NewID(), CardID: cardID, Kind: kind, State: store.KeyCurrent, CreatedBy: by, CreatedAt: now, Epoch: epoch}
+}
 
 // insertKey seals a card's unlocking key and makes it the current one.
-func (d *Directory) insertKey(ctx context.Context, tx *store.Tx, cardID, puk, by string) error {
+func (d *Directory) insertKey(ctx context.Context, tx *store.Tx, c *store.Card, kind string, key []byte) error {
 	now, err := tx.Now(ctx)
 	if err != nil {
 		return err
 	}
-	k := store.Key{ID: store.NewID(), CardID: cardID, Kind: keyPUK, State: store.KeyCurrent, CreatedBy: by, CreatedAt: now}
-	if k.Sealed, err = d.keys.Seal(seal.KindCardKey, seal.CardKeyRow(k.ID, cardID, keyPUK), []byte(puk)); err != nil {
-		return fmt.Errorf("seal the unlocking key: %w", err)
+	k := newKey(c.ID, kind, "import", c.Epoch, now)
+	if err := cardkey.Add(ctx, tx, d.keys, &k, key); err != nil {
+		return err
 	}
-	return tx.InsertKey(ctx, k)
+	return cardkey.Save(ctx, tx, d.keys, c)
 }
 
-func (d *Directory) openKey(k store.Key) (string, error) {
-	puk, err := d.keys.Open(seal.KindCardKey, seal.CardKeyRow(k.ID, k.CardID, k.Kind), k.Sealed)
-	return string(puk), err
+// insertDerived notes that a card's unlocking key comes from a master key.
+func (d *Directory) insertDerived(ctx context.Context, tx *store.Tx, c *store.Card, kind, masterID string) error {
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return err
+	}
+	k := newKey(c.ID, kind, "import", c.Epoch, now)
+	k.MasterID = masterID
+	if err := tx.InsertKey(ctx, k); err != nil {
+		return err
+	}
+	return cardkey.Save(ctx, tx, d.keys, c)
 }
 
 // Reissue replaces the unlocking key of a card that was issued again: the
@@ -76,12 +88,18 @@ func (d *Directory) replaceKey(ctx context.Context, tx *store.Tx, c store.Card, 
 			return err
 		}
 	}
-	if err := d.insertKey(ctx, tx, c.ID, puk, "reissue"); err != nil {
-		return err
-	}
 	c.Epoch++
 	c.PendingFirst, c.OpenAttempt, c.TriesOut, c.TriesLeft = false, "", 0, store.TriesUnknown
-	if err := tx.SaveCardKeys(ctx, c); err != nil {
+	k := newKey(c.ID, cardkey.PUK, "reissue", c.Epoch, now)
+	if err := cardkey.Add(ctx, tx, d.keys, &k, []byte(puk)); err != nil {
+		return err
+	}
+	if d.recorder != nil { // the card has it already
+		if err := d.recorder.Record(ctx, tx, c, c.KeysVersion+1, cardkey.Plain{Row: k, Value: []byte(puk)}, nil); err != nil {
+			return err
+		}
+	}
+	if err := cardkey.Save(ctx, tx, d.keys, &c); err != nil {
 		return err
 	}
 	return audit.Append(ctx, tx, audit.Event{Actor: audit.ActorOperator, Action: audit.CardReissued, CardID: c.ID, Holder: c.HolderID,

@@ -97,18 +97,32 @@ func (d *Directory) Photo(ctx context.Context, tx *store.Tx, holderID string) (P
 	if err := d.checkPhoto(ctx, tx, p); err != nil {
 		return Photo{}, err
 	}
+	out, err := d.unsealPhoto(p)
+	if err != nil {
+		return Photo{}, errors.Join(err, d.tampered(ctx, tx, audit.Event{Holder: p.HolderID}, kindPhoto))
+	}
+	return out, nil
+}
+
+// openPhoto opens a photo whose record is ours.
+func (d *Directory) openPhoto(p store.Photo) (Photo, error) {
+	if !d.keys.CheckMAC(p.MAC, kindPhoto, photoFields(p)...) {
+		return Photo{}, ErrTampered
+	}
+	return d.unsealPhoto(p)
+}
+
+func (d *Directory) unsealPhoto(p store.Photo) (Photo, error) {
 	digest := hex.EncodeToString(p.Digest)
 	out := Photo{HolderID: p.HolderID, Model: p.Model, Digest: p.Digest}
+	var err error
 	if out.Picture, err = d.keys.Open(kindPhoto, []string{p.HolderID, digest}, p.Picture); err == nil && p.Model != "" {
 		var raw []byte
 		if raw, err = d.keys.Open(kindTemplate, []string{p.HolderID, digest, p.Model}, p.Template); err == nil {
 			out.Template, err = decodeTemplate(raw)
 		}
 	}
-	if err != nil {
-		return Photo{}, errors.Join(err, d.tampered(ctx, tx, audit.Event{Holder: p.HolderID}, kindPhoto))
-	}
-	return out, nil
+	return out, err
 }
 
 // photoOutcome is what PutPhoto did.

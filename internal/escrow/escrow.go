@@ -3,51 +3,66 @@
 // rules R2, R3, R7 and steps 4 and 5).
 //
 // It promises:
-//   - a key that a card is told to take is sealed in the database before it is
-//     released, and a candidate is never deleted;
+//   - a key that a card is told to take is sealed in the database and in this
+//     node's key journal before it is released, and a candidate is never deleted;
 //   - a card has at most two candidates, the current and the pending key. The
-//     pending one becomes current only after a proven report that it works;
+//     pending one becomes current only after a proven report that it works.
+//     (After a restore a journal may put back more: see Reconcile and many.go);
 //   - an unproven report changes nothing but the order in which the two are
 //     tried, and an unproven session never makes a third key;
 //   - a step that is asked for again gets the same sealed answer;
 //   - a report about an epoch that has passed is kept as evidence and changes
-//     no key.
+//     no key;
+//   - nothing is released while releases are stopped, or too many were, or the
+//     database is behind a key journal (gate.go, record.go).
 //
 // All of it runs inside the caller's transaction, which holds the locks of the
-// session and the card. The key journal and the release breaker go into
-// Release, between storing the next key and answering.
+// session and the card. After those come the lock of the node's journal and the
+// counts of the breaker.
 package escrow
 
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 
 	"latchkey/internal/api"
 	"latchkey/internal/audit"
+	"latchkey/internal/cardkey"
 	"latchkey/internal/problem"
 	"latchkey/internal/seal"
 	"latchkey/internal/store"
 )
-
-// kindPUK is the kind of unlocking key of the PUK families.
-const kindPUK = "puk"
 
 // Escrow keeps unlocking keys.
 type Escrow struct {
 	keys    *seal.Keyring
 	signing ed25519.PrivateKey
 	service string
+	journal *KeyJournal
+	breaker Breaker
 }
+
+// Option is what an Escrow can have beside what it needs.
+type Option func(*Escrow)
+
+// WithJournal has keys written to this node's key journal. Without it a
+// database that was restored does not know that it is behind.
+func WithJournal(j *KeyJournal) Option { return func(e *Escrow) { e.journal = j } }
+
+// WithBreaker bounds how many releases there may be.
+func WithBreaker(b Breaker) Option { return func(e *Escrow) { e.breaker = b } }
 
 // New makes an Escrow. signing is the key that applications have pinned and
 // service the name that is part of every sealed answer.
-func New(keys *seal.Keyring, signing ed25519.PrivateKey, service string) *Escrow {
-	return &Escrow{keys: keys, signing: signing, service: service}
+func New(keys *seal.Keyring, signing ed25519.PrivateKey, service string, options ...Option) *Escrow {
+	e := &Escrow{keys: keys, signing: signing, service: service}
+	for _, o := range options {
+		o(e)
+	}
+	return e
 }
 
 // HasKey says whether there is an unlocking key for a card.
@@ -62,18 +77,18 @@ func (e *Escrow) HasKey(ctx context.Context, tx *store.Tx, cardID string) (bool,
 // Release gives out the keys of a step, sealed to the session and signed. s
 // and c are locked; c is brought up to date. Errors: problem.ReleaseMismatch
 // for a step that is not next, problem.CardNoKey, problem.PUKLastTry where a
-// key could be the card's last try. left is what the card says of its tries,
-// nil where it does not.
+// key could be the card's last try, those of Allow and problem.CardBehind. left
+// is what the card says of its tries, nil where it does not.
 func (e *Escrow) Release(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, step int, left *int) (api.Envelope, error) {
+	if err := e.Allow(ctx, tx); err != nil {
+		return api.Envelope{}, err
+	}
 	done, err := tx.Releases(ctx, s.ID)
 	if err != nil {
 		return api.Envelope{}, err
 	}
 	if step >= 1 && step <= len(done) {
-		if err := tx.CountAsked(ctx, s.ID, step); err != nil {
-			return api.Envelope{}, err
-		}
-		return stored(done[step-1])
+		return e.again(ctx, tx, s, *c, done[step-1])
 	}
 	if step != len(done)+1 {
 		return api.Envelope{}, problem.Wrap(problem.ReleaseMismatch, fmt.Errorf("step %d is not next, %d are released", step, len(done)))
@@ -85,8 +100,20 @@ func (e *Escrow) Release(ctx context.Context, tx *store.Tx, s store.Session, c *
 	if errors.Is(err, errNoKey) {
 		return api.Envelope{}, problem.Wrap(problem.CardNoKey, err)
 	}
+	if err == nil && !cardkey.Leaves(pair.current.Kind) {
+		err = problem.Wrap(problem.CardNoKey, fmt.Errorf("a key of kind %s never leaves the service", pair.current.Kind))
+	}
+	if err == nil {
+		err = e.fresh(ctx, tx, *c)
+	}
+	if err == nil {
+		err = pair.sort(ctx, tx, *c)
+	}
 	if err != nil {
 		return api.Envelope{}, err
+	}
+	if cautious(pair, done, left) {
+		return api.Envelope{}, problem.New(problem.PUKLastTry)
 	}
 	if step == 1 && c.OpenAttempt != "" && c.OpenAttempt != s.ID && pair.pending != nil {
 		if c.PendingFirst, err = reorder(ctx, tx, *c, pair); err != nil {
@@ -102,10 +129,32 @@ func (e *Escrow) Release(ctx context.Context, tx *store.Tx, s store.Session, c *
 			return api.Envelope{}, err
 		}
 	}
+	if err := e.count(ctx, tx, s); err != nil {
+		return api.Envelope{}, err
+	}
 	// The pending key is now in the database of this transaction, which is
-	// committed before anybody sees the answer. The key journal and the
-	// release breaker have their place here.
+	// committed before anybody sees the answer, and goes into the journal
+	// before that.
+	if p.next != nil {
+		if err := e.record(ctx, tx, s, *c, c.KeysVersion+1, *p.key, *p.next); err != nil {
+			return api.Envelope{}, err
+		}
+	}
 	return e.give(ctx, tx, s, c, step, p)
+}
+
+// again gives the answer of a step once more. It may be this node's first to
+// give it.
+func (e *Escrow) again(ctx context.Context, tx *store.Tx, s store.Session, c store.Card, r store.Release) (api.Envelope, error) {
+	if err := tx.CountAsked(ctx, s.ID, r.Step); err != nil {
+		return api.Envelope{}, err
+	}
+	if r.NextID != "" {
+		if err := e.recordAgain(ctx, tx, s, c, r); err != nil {
+			return api.Envelope{}, err
+		}
+	}
+	return stored(r)
 }
 
 // lastTry says whether a try could be the card's last (R3). A card that tells
@@ -119,15 +168,15 @@ func lastTry(c store.Card, left *int) bool {
 
 // give seals the answer of a planned step and writes it down.
 func (e *Escrow) give(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, step int, p planned) (api.Envelope, error) {
-	r := api.Release{Action: p.action}
+	r := api.Release{Action: p.action, Kind: p.key.Kind}
 	var err error
-	if r.Key, err = e.open(*p.key); err != nil {
+	if r.Key, err = e.open(ctx, tx, *c, *p.key); err != nil {
 		return api.Envelope{}, err
 	}
 	nextID := ""
 	if p.next != nil {
 		nextID = p.next.ID
-		if r.Next, err = e.open(*p.next); err != nil {
+		if r.Next, err = e.open(ctx, tx, *c, *p.next); err != nil {
 			return api.Envelope{}, err
 		}
 	}
@@ -152,7 +201,7 @@ func (e *Escrow) give(ctx context.Context, tx *store.Tx, s store.Session, c *sto
 	if p.action == api.ActionUnblock {
 		c.TriesOut++
 	}
-	if err := tx.SaveCardKeys(ctx, *c); err != nil {
+	if err := cardkey.Save(ctx, tx, e.keys, c); err != nil {
 		return api.Envelope{}, err
 	}
 	return envelope, audit.Append(ctx, tx, audit.Event{Actor: audit.ActorService, Action: audit.KeyReleased, Session: s.ID,
@@ -170,42 +219,31 @@ func stored(r store.Release) (api.Envelope, error) {
 
 // addPending makes the next key of a card and keeps it.
 func (e *Escrow) addPending(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, have pair) (*store.Key, error) {
-	known, err := e.open(*have.current)
+	known, err := e.open(ctx, tx, *c, *have.current)
 	if err != nil {
 		return nil, err
 	}
-	puk := newPUK()
-	for puk == known {
-		puk = newPUK()
+	kind := have.current.Kind
+	fresh, err := cardkey.New(kind)
+	for err == nil && string(fresh) == known {
+		fresh, err = cardkey.New(kind)
+	}
+	if err != nil {
+		return nil, err
 	}
 	now, err := tx.Now(ctx)
 	if err != nil {
 		return nil, err
 	}
-	k := store.Key{ID: store.NewID(), CardID: c.ID, Kind: kindPUK, State: store.KeyPending, CreatedBy: s.ID, CreatedAt: now}
-	if k.Sealed, err = e.keys.Seal(seal.KindCardKey, seal.CardKeyRow(k.ID, c.ID, kindPUK), []byte(puk)); err != nil {
-		return nil, fmt.Errorf("seal the next key: %w", err)
-	}
-	if err := tx.InsertKey(ctx, k); err != nil {
-		return nil, err
+	k := store.Key{ID: store.NewID(), CardID: c.ID, Kind: kind, State: store.KeyPending, CreatedBy: s.ID, CreatedAt: now, Epoch: c.Epoch}
+	if err := cardkey.Add(ctx, tx, e.keys, &k, fresh); err != nil {
+		return nil, fmt.Errorf("keep the next key: %w", err)
 	}
 	return &k, audit.Append(ctx, tx, audit.Event{Actor: audit.ActorService, Action: audit.KeyStored, Session: s.ID,
 		CardID: c.ID, Holder: c.HolderID, Details: map[string]string{"key": k.ID}})
 }
 
-func (e *Escrow) open(k store.Key) (string, error) {
-	puk, err := e.keys.Open(seal.KindCardKey, seal.CardKeyRow(k.ID, k.CardID, k.Kind), k.Sealed)
-	if err != nil {
-		return "", fmt.Errorf("open unlocking key %s: %w", k.ID, err)
-	}
-	return string(puk), nil
-}
-
-// newPUK gives 8 random decimal digits: some cards refuse anything else.
-func newPUK() string {
-	n, err := rand.Int(rand.Reader, big.NewInt(100_000_000))
-	if err != nil {
-		panic("escrow: crypto/rand: " + err.Error()) // it ends the program itself instead
-	}
-	return fmt.Sprintf("%08d", n)
+func (e *Escrow) open(ctx context.Context, tx *store.Tx, c store.Card, k store.Key) (string, error) {
+	key, err := cardkey.Open(ctx, tx, e.keys, c, k)
+	return string(key), err
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"latchkey/internal/api"
+	"latchkey/internal/cardkey"
 	"latchkey/internal/escrow"
 	"latchkey/internal/seal"
 	"latchkey/internal/store"
@@ -89,12 +90,8 @@ func (v *vault) issue(t fataler, bare bool) *chip {
 			TriesLeft: store.TriesUnknown}); err != nil || bare {
 			return err
 		}
-		k := store.Key{ID: store.NewID(), CardID: c.id, Kind: "puk", State: store.KeyCurrent, CreatedBy: "import"}
-		var err error
-		if k.Sealed, err = v.keys.Seal(seal.KindCardKey, seal.CardKeyRow(k.ID, c.id, "puk"), []byte(c.puk)); err != nil {
-			return err
-		}
-		return tx.InsertKey(ctx, k)
+		k := store.Key{ID: store.NewID(), CardID: c.id, Kind: cardkey.PUK, State: store.KeyCurrent, CreatedBy: "import", Epoch: 1}
+		return cardkey.Add(ctx, tx, v.keys, &k, []byte(c.puk))
 	}))
 	return c
 }
@@ -186,7 +183,7 @@ func (v *vault) candidates(t fataler, c *chip) (have []string, ever int) {
 		keys, err := tx.AllCardKeys(context.Background(), c.id)
 		slices.SortFunc(keys, func(a, b store.Key) int { return strings.Compare(string(a.State), string(b.State)) })
 		for _, k := range keys {
-			raw, err := v.keys.Open(seal.KindCardKey, seal.CardKeyRow(k.ID, k.CardID, k.Kind), k.Sealed)
+			raw, err := cardkey.OpenStored(v.keys, k)
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"latchkey/internal/api"
+	"latchkey/internal/cardkey"
 	"latchkey/internal/store"
 )
 
@@ -13,12 +14,18 @@ var errNoKey = errors.New("no unlocking key is held for this card")
 // pair is the candidates of a card. pending may be nil.
 type pair struct {
 	current, pending *store.Key
+	// many, where not nil, is all candidates in the order in which they are
+	// tried: a journal has put back more than two (see many.go).
+	many []*store.Key
 	// neverTaken: by what the card has signed it cannot hold the pending key.
 	neverTaken bool
 }
 
 // held gives the keys that the card may hold.
 func (p pair) held() []*store.Key {
+	if p.many != nil {
+		return p.many
+	}
 	if p.pending == nil || p.neverTaken {
 		return []*store.Key{p.current}
 	}
@@ -37,12 +44,21 @@ func candidates(ctx context.Context, tx *store.Tx, cardID string) (pair, error) 
 			p.current = &keys[i]
 		case store.KeyPending:
 			p.pending = &keys[i]
+		case store.KeySpare:
+			p.many = append(p.many, &keys[i])
 		}
 	}
 	if p.current == nil {
 		return pair{}, errNoKey
 	}
-	if p.pending != nil {
+	if p.many != nil {
+		p.many = append(p.many, p.current)
+		if p.pending != nil {
+			p.many = append(p.many, p.pending)
+		}
+		return p, nil
+	}
+	if p.pending != nil && !p.pending.Restored {
 		p.neverTaken, err = tx.NeverTaken(ctx, cardID, p.pending.ID)
 	}
 	return p, err
@@ -59,6 +75,9 @@ type planned struct {
 // plan says what follows the steps that a session was released already. ok is
 // false where nothing does: a step has no outcome yet, or all is done.
 func plan(have pair, pendingFirst bool, done []store.Release) (p planned, ok bool) {
+	if len(done) == 0 && have.many != nil {
+		return planned{action: api.ActionUnblock, key: have.many[0]}, true
+	}
 	if len(done) == 0 {
 		if pendingFirst && have.pending != nil && !have.neverTaken {
 			return unblockWith(have, have.pending), true
@@ -77,7 +96,7 @@ func plan(have pair, pendingFirst bool, done []store.Release) (p planned, ok boo
 				return planned{action: api.ActionUnblock, key: k}, true
 			}
 		}
-	case last.Outcome == string(api.OutcomeUnlocked) && last.Proven && last.NextID == "" && last.KeyID == have.current.ID:
+	case last.Outcome == string(api.OutcomeUnlocked) && last.Proven && last.NextID == "" && last.KeyID == have.current.ID && cardkey.Rotates(have.current.Kind):
 		// The card has signed that it holds what is the current key now.
 		return planned{action: api.ActionRotate, key: have.current, next: have.pending, rotates: true}, true
 	}
@@ -91,6 +110,9 @@ func plan(have pair, pendingFirst bool, done []store.Release) (p planned, ok boo
 // pending one until that becomes current. And an attempt that ended in its
 // second step, with a key that was not to be changed, had the right order.
 func reorder(ctx context.Context, tx *store.Tx, c store.Card, have pair) (bool, error) {
+	if have.many != nil {
+		return c.PendingFirst, nil // sort has seen to it
+	}
 	if have.neverTaken {
 		return false, nil
 	}
@@ -112,7 +134,7 @@ func reorder(ctx context.Context, tx *store.Tx, c store.Card, have pair) (bool, 
 // pending key no third one is made before it has proven itself.
 func unblockWith(have pair, k *store.Key) planned {
 	p := planned{action: api.ActionUnblock, key: k}
-	if k == have.current {
+	if k == have.current && cardkey.Rotates(k.Kind) {
 		p.rotates, p.next = true, have.pending
 	}
 	return p

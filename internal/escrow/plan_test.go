@@ -5,14 +5,15 @@ import (
 	"testing"
 
 	"latchkey/internal/api"
+	"latchkey/internal/cardkey"
 	"latchkey/internal/store"
 )
 
 // The candidates of these tests, and a key that was current before.
 var (
-	current = &store.Key{ID: "current"}
-	pending = &store.Key{ID: "pending"}
-	retired = &store.Key{ID: "retired"}
+	current = &store.Key{Kind: cardkey.PUK, ID: "current"}
+	pending = &store.Key{Kind: cardkey.PUK, ID: "pending"}
+	retired = &store.Key{Kind: cardkey.PUK, ID: "retired"}
 )
 
 // released is a step with its outcome.
@@ -143,26 +144,5 @@ func TestWhichReportCounts(t *testing.T) {
 				t.Errorf("after %+v, %+v counts: %v", have, more, got)
 			}
 		}
-	}
-}
-
-// TestPUKs: eight digits, all of them, and not the same again.
-func TestPUKs(t *testing.T) {
-	seen, digits := map[string]bool{}, map[rune]bool{}
-	for range 500 {
-		puk := newPUK()
-		if len(puk) != 8 {
-			t.Errorf("%d characters", len(puk))
-		}
-		for _, r := range puk {
-			if r < '0' || r > '9' {
-				t.Errorf("it has %q in it", r)
-			}
-			digits[r] = true
-		}
-		seen[puk] = true
-	}
-	if len(digits) != 10 || len(seen) < 499 { // two alike in 500 have a chance of 1 in 800
-		t.Errorf("%d digits in %d PUKs", len(digits), len(seen))
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"latchkey/internal/api"
 	"latchkey/internal/audit"
+	"latchkey/internal/cardkey"
 	"latchkey/internal/problem"
 	"latchkey/internal/store"
 )
@@ -99,6 +100,14 @@ func (e *Escrow) learn(ctx context.Context, tx *store.Tx, s store.Session, c *st
 		return err
 	}
 	held := held(row)
+	if have.many != nil && api.Outcome(row.Outcome) == api.OutcomeUnlocked && row.Proven && held != unknown {
+		if err := e.settle(ctx, tx, s, c, have, held); err != nil {
+			return err
+		}
+		if have, err = candidates(ctx, tx, c.ID); err != nil {
+			return err
+		}
+	}
 	isPending := have.pending != nil && held == have.pending.ID
 	switch api.Outcome(row.Outcome) {
 	case api.OutcomeUnlocked:
@@ -138,7 +147,11 @@ func (e *Escrow) learn(ctx context.Context, tx *store.Tx, s store.Session, c *st
 	if c.OpenAttempt == s.ID && (row.Outcome != string(api.OutcomeUnlocked) || held != unknown) {
 		c.OpenAttempt = ""
 	}
-	return tx.SaveCardKeys(ctx, *c)
+	if err := cardkey.Save(ctx, tx, e.keys, c); err != nil {
+		return err
+	}
+	e.stands(ctx, tx, *c)
+	return nil
 }
 
 // unknown stands for a key that a report does not tell.
@@ -187,6 +200,9 @@ func next(ctx context.Context, tx *store.Tx, c *store.Card, done []store.Release
 		return 0, nil // the usual end, whatever keys there are
 	}
 	have, err := candidates(ctx, tx, c.ID)
+	if err == nil {
+		err = have.sort(ctx, tx, *c)
+	}
 	if err != nil {
 		return 0, err
 	}

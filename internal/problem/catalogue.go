@@ -139,6 +139,26 @@ const (
 	FaceModels       Code = "LK-5015"
 )
 
+// Codes of the escrow: releases, the key journal and the keys that seal.
+const (
+	ReleasesStopped Code = "LK-5101"
+	ReleasesTripped Code = "LK-5102"
+	EscrowBehind    Code = "LK-5103"
+	CardBehind      Code = "LK-5104"
+	JournalMissing  Code = "LK-5105"
+	JournalDamaged  Code = "LK-5106"
+	JournalFault    Code = "LK-5107"
+	ReconcileOpen   Code = "LK-5108"
+	ProviderGone    Code = "LK-5111"
+	ProviderRefused Code = "LK-5112"
+	ProviderMissing Code = "LK-5113"
+	DataKeyGone     Code = "LK-5114"
+	SealedDamaged   Code = "LK-5115"
+	KeysDoNotOpen   Code = "LK-5116"
+	DataKeyUsed     Code = "LK-5117"
+	MasterKeyWrong  Code = "LK-5118"
+)
+
 // Codes of the way from the application to the service.
 const (
 	ServiceUnset       Code = "LK-6001"
@@ -159,6 +179,7 @@ const (
 	ImportKey      Code = "LK-7004"
 	ImportRefused  Code = "LK-7005"
 	ImportFile     Code = "LK-7006"
+	ImportSealed   Code = "LK-7007"
 )
 
 // Codes of the commands for faces.
@@ -203,7 +224,7 @@ func Lookup(c Code) (Entry, bool) {
 // Catalogue is every entry, in the order of the codes.
 func Catalogue() []Entry {
 	var all []Entry
-	for _, part := range [][]Entry{workstation(), camera(), passcode(), person(), faces(), standing(), service(), connection(), imports(), photos(), pages()} {
+	for _, part := range [][]Entry{workstation(), camera(), passcode(), person(), faces(), standing(), service(), escrow(), connection(), imports(), photos(), pages()} {
 		all = append(all, part...)
 	}
 	return all

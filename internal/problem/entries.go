@@ -142,6 +142,7 @@ func imports() []Entry {
 		{ImportKey, 0, "A card has a different unlocking key already", "An import never changes the unlocking key of a card.", "If the card was issued again, use latchkeyd card reissue."},
 		{ImportRefused, 0, "Nothing was imported", "Some lines are not right, so the whole file was left out.", "Correct the lines that are listed, or import the good ones with --partial."},
 		{ImportFile, 0, "The file cannot be read", "The file does not exist or cannot be opened.", "Check the file's name and rights."},
+		{ImportSealed, 0, "The encrypted file cannot be opened", "It was encrypted to another import key, it is damaged, or its end is missing.", "Print the key with latchkeyd keys import-key, encrypt the file to it again with latchkeyd keys encrypt, and import that."},
 		{FaceFile, 0, "The picture cannot be opened", "The file does not exist or cannot be opened.", "Check the file's name and rights."},
 		{FacePicture, 0, "The picture cannot be read", "The file is not a JPEG or PNG picture, or it is damaged or too large.", "Open it in another program, save it as JPEG with no more than 25 million pixels and 16 MiB, and try again."},
 		{FaceNotGood, 0, "Not every picture is good", "At least one of the pictures is not a good profile photo.", "Take those pictures again as the lines above advise."},

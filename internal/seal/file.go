@@ -12,20 +12,22 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"latchkey/internal/problem"
 )
 
-// A key file is one line of text: what it is, a colon, 32 bytes in base64.
+// A key file is lines of text: what it is, a colon, 32 bytes in base64. That of
+// the key-encryption key has one line for each version, the newest last.
 const (
 	kekPrefix     = "latchkey-kek-v1:"
 	servicePrefix = "latchkey-service-key-v1:"
-	maxKeyFile    = 4096
+	maxKeyFile    = 16 << 10
 )
 
-// Create makes a fresh key-encryption key and writes it to path, mode 0600.
-// When it returns, file and folder entry are on the disk. A file that is there
-// already is left alone: problem.KeyExists.
+// Create makes a fresh key-encryption key and writes it to path, mode 0600. The
+// keyring stands on that key itself. When it returns, file and folder entry are
+// on the disk. A file that is there already is left alone: problem.KeyExists.
 func Create(path string) (*Keyring, error) {
 	secret := newSecret()
 	if err := writeKey(path, kekPrefix, secret); err != nil {
@@ -34,14 +36,15 @@ func Create(path string) (*Keyring, error) {
 	return newKeyring(secret), nil
 }
 
-// Load reads the key-encryption key. Errors: problem.KeyMissing,
-// problem.KeyWrong for a file that is no such key or that others may read.
+// Load reads the versions of the key-encryption key. Errors:
+// problem.KeyMissing, problem.KeyWrong for a file that is no such key or that
+// others may read.
 func Load(path string) (*Keyring, error) {
-	secret, err := readKey(path, kekPrefix)
+	secrets, err := readKeys(path, kekPrefix)
 	if err != nil {
 		return nil, err
 	}
-	return newKeyring(secret), nil
+	return newKeyring(secrets...), nil
 }
 
 // CreateSigningKey makes the service's Ed25519 key (RFC 8032), with the care
@@ -56,11 +59,14 @@ func CreateSigningKey(path string) (ed25519.PrivateKey, error) {
 
 // LoadSigningKey reads the service's Ed25519 key; errors as those of Load.
 func LoadSigningKey(path string) (ed25519.PrivateKey, error) {
-	secret, err := readKey(path, servicePrefix)
+	secrets, err := readKeys(path, servicePrefix)
 	if err != nil {
 		return nil, err
 	}
-	return ed25519.NewKeyFromSeed(secret), nil
+	if len(secrets) > 1 {
+		return nil, problem.Wrap(problem.KeyWrong, fmt.Errorf("%s has more than one key", path))
+	}
+	return ed25519.NewKeyFromSeed(secrets[0]), nil
 }
 
 func newSecret() []byte {
@@ -71,7 +77,7 @@ func newSecret() []byte {
 
 // writeKey writes a key file that must not be there yet. A file that could not
 // be completed is removed: nothing was sealed with it.
-func writeKey(path, prefix string, secret []byte) (err error) {
+func writeKey(path, prefix string, secret []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return problem.Wrap(problem.KeyExists, err)
@@ -79,17 +85,46 @@ func writeKey(path, prefix string, secret []byte) (err error) {
 	if err != nil {
 		return fmt.Errorf("create key file: %w", err)
 	}
-	defer func() {
-		err = errors.Join(err, f.Close())
-		if err != nil {
-			err = fmt.Errorf("write key file: %w", errors.Join(err, os.Remove(path)))
-		}
-	}()
-	if _, err := f.WriteString(prefix + base64.StdEncoding.EncodeToString(secret) + "\n"); err != nil {
+	if err := fill(f, keyLine(prefix, secret)); err != nil {
+		return fmt.Errorf("write key file: %w", errors.Join(err, os.Remove(path)))
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+func keyLine(prefix string, secret []byte) string {
+	return prefix + base64.StdEncoding.EncodeToString(secret) + "\n"
+}
+
+// fill writes a file to the disk and closes it.
+func fill(f *os.File, text string) error {
+	_, err := f.WriteString(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// addKey puts one more version into a key file: the whole file is written
+// beside it and takes its place, so that there is one or the other at any time.
+func addKey(path, prefix string, secret []byte) error {
+	have, err := readKeys(path, prefix)
+	if err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
+	var text strings.Builder
+	for _, s := range append(have, secret) {
+		text.WriteString(keyLine(prefix, s))
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return fmt.Errorf("write key file: %w", err)
+	}
+	err = fill(f, text.String())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("write key file: %w", errors.Join(err, os.Remove(f.Name())))
 	}
 	return syncFolder(filepath.Dir(path))
 }
@@ -107,7 +142,7 @@ func syncFolder(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func readKey(path, prefix string) ([]byte, error) {
+func readKeys(path, prefix string) ([][]byte, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, problem.Wrap(problem.KeyMissing, err)
@@ -128,14 +163,21 @@ func readKey(path, prefix string) ([]byte, error) {
 	if err != nil {
 		return nil, problem.Wrap(problem.KeyWrong, fmt.Errorf("read key file: %w", err))
 	}
-	secret, ok := parseKey(text, prefix)
-	if !ok {
-		return nil, problem.Wrap(problem.KeyWrong, fmt.Errorf("%s is not a %q file", path, prefix))
+	var secrets [][]byte
+	for line := range bytes.Lines(bytes.TrimSpace(text)) {
+		secret, ok := parseKey(line, prefix)
+		if !ok {
+			return nil, problem.Wrap(problem.KeyWrong, fmt.Errorf("%s is not a %q file", path, prefix))
+		}
+		secrets = append(secrets, secret)
 	}
-	return secret, nil
+	if len(secrets) == 0 {
+		return nil, problem.Wrap(problem.KeyWrong, fmt.Errorf("%s is empty", path))
+	}
+	return secrets, nil
 }
 
-// parseKey reads the text of a key file. White space around it is forgiven.
+// parseKey reads a line of a key file. White space around it is forgiven.
 func parseKey(text []byte, prefix string) ([]byte, bool) {
 	text, ok := bytes.CutPrefix(bytes.TrimSpace(text), []byte(prefix))
 	if !ok {

@@ -14,16 +14,16 @@ import (
 
 func TestOpenGivesBackWhatSealTook(t *testing.T) {
 	k := newKeyring(bytes.Repeat([]byte{1}, keySize))
-	row := CardKeyRow("key", "card", "puk")
+	row := []string{"key", "card", "puk"}
 	for _, plain := range []string{"", "12345678", strings.Repeat("x", 100_000)} {
-		sealed, err := k.Seal(KindCardKey, row, []byte(plain))
+		sealed, err := k.Seal("card-key", row, []byte(plain))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if plain != "" && bytes.Contains(sealed, []byte(plain)) {
 			t.Error("the plaintext is in the sealed value")
 		}
-		got, err := k.Open(KindCardKey, row, sealed)
+		got, err := k.Open("card-key", row, sealed)
 		if err != nil || string(got) != plain {
 			t.Errorf("Open = %q, %v", got, err)
 		}

@@ -67,19 +67,26 @@ type Card struct {
 	// that it has left after it refused one, TriesUnknown where it has not, or
 	// has taken a key since.
 	TriesLeft int
+	// KeysVersion grows each time that any of this, or a key's state, changes;
+	// KeysMAC is over it (package cardkey). Zero and nil: not changed since
+	// there are versions.
+	KeysVersion int64
+	KeysMAC     []byte
 }
 
 // TriesUnknown is a count of tries that nobody has told.
 const TriesUnknown = -1
 
 // KeyState is where an unlocking key stands. At most one key of a card is
-// current and at most one is pending; those two are the candidates.
+// current and at most one is pending; those two are the candidates. After the
+// database was restored a key journal may have put back more: spare ones.
 type KeyState string
 
 // States of unlocking keys. A retired key stays as history.
 const (
 	KeyCurrent KeyState = "current"
 	KeyPending KeyState = "pending"
+	KeySpare   KeyState = "spare"
 	KeyRetired KeyState = "retired"
 )
 
@@ -87,12 +94,71 @@ const (
 type Key struct {
 	ID        string
 	CardID    string
-	Kind      string // "puk"
+	Kind      string // of package cardkey, such as "puk"
 	State     KeyState
-	Sealed    []byte // by package seal, bound to ID, CardID and Kind
-	CreatedBy string // session, or "import", "reissue"
+	Sealed    []byte // by package cardkey, bound to ID, CardID, Kind and Epoch; empty where it is derived
+	CreatedBy string // session, or "import", "reissue", "reconcile"
 	CreatedAt time.Time
 	RetiredAt time.Time // zero while a candidate
+	Epoch     int64     // the card's when the key was made; 0: from before keys had one
+	SealedBy  string    // ID of the data key; empty: not noted, or derived
+	MasterID  string    // the master key that it is derived from; empty: it is stored
+	Restored  bool      // put back from a key journal: what is known of it may be lost
+}
+
+// DataKey is a key that seals, wrapped by a provider's key-encryption key.
+type DataKey struct {
+	ID        string // fingerprint, 16 hexadecimal digits
+	Number    int64  // from 1; the highest seals
+	Provider  string
+	Version   string // of the key-encryption key
+	Wrapped   []byte
+	Hashes    bool // the newest of these is the one of keyed hashes
+	CreatedAt time.Time
+}
+
+// MasterKey gives the keys of cards by their identifiers.
+type MasterKey struct {
+	ID        string
+	Number    int64  // from 1
+	Method    string // of package cardkey
+	Label     string // part of the derivation
+	Sealed    []byte
+	SealedBy  string
+	CreatedAt time.Time
+}
+
+// KeyJournal is how far the database has come with a node's key journal.
+type KeyJournal struct {
+	ID        string // of the file
+	Node      string
+	Line      int64 // of the last entry whose transaction is in the database
+	Hash      []byte
+	Lost      bool  // an operator has said that the file is gone
+	Checked   int64 // the last generation of ReleaseControl that it was reconciled in
+	CreatedAt time.Time
+}
+
+// ReleaseState says whether unlocking keys may be released.
+type ReleaseState string
+
+// States of ReleaseControl.
+const (
+	ReleasesRunning  ReleaseState = "running"
+	ReleasesStopped  ReleaseState = "stopped"   // by an operator
+	ReleasesTripped  ReleaseState = "tripped"   // too many in a short while
+	ReleasesHalfOpen ReleaseState = "half-open" // tripped a while ago: a few are let through
+	ReleasesBehind   ReleaseState = "behind"    // the database lacks what a key journal has
+)
+
+// ReleaseControl is the one row about all releases.
+type ReleaseControl struct {
+	State      ReleaseState
+	Reason     string
+	Actor      string
+	ChangedAt  time.Time
+	ReopensAt  time.Time // zero: when an operator says so
+	Generation int64     // grows each time that a journal is found ahead
 }
 
 // Session is an unlock session. Its states are those of package api.

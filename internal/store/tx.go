@@ -18,6 +18,7 @@ type Tx struct {
 	readOnly bool
 	now      time.Time    // zero: not read yet
 	events   []AuditEvent // to be chained and written at the commit
+	after    []func() error
 	// ready has the prepared statements of SQLite, used those of them that ran
 	// in this transaction already.
 	ready *statements
@@ -26,6 +27,11 @@ type Tx struct {
 
 // SQL is the transaction itself, for River's InsertTx alone.
 func (t *Tx) SQL() *sql.Tx { return t.tx }
+
+// AfterCommit has fn run when the transaction has been committed and before
+// Update returns, whose error is then that of fn: what was to be told of the
+// transaction is not told. Where the transaction does not commit fn is not run.
+func (t *Tx) AfterCommit(fn func() error) { t.after = append(t.after, fn) }
 
 // ReadOnly says whether this is a transaction of View.
 func (t *Tx) ReadOnly() bool { return t.readOnly }
@@ -39,7 +45,7 @@ func (t *Tx) ReadOnly() bool { return t.readOnly }
 func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 	var err error
 	for attempt := range updateTries {
-		if err = db.update(ctx, fn); err == nil || !retryable(err) || ctx.Err() != nil {
+		if err = db.update(ctx, fn); err == nil || !retryable(err) || ctx.Err() != nil || errors.As(err, new(afterCommitError)) {
 			break
 		}
 		db.log.DebugContext(ctx, "transaction runs again", "attempt", attempt+1, "err", err)
@@ -69,8 +75,20 @@ func (db *DB) update(ctx context.Context, fn func(*Tx) error) error {
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
+	for _, fn := range t.after {
+		if err := fn(); err != nil {
+			return afterCommitError{err}
+		}
+	}
 	return nil
 }
+
+// afterCommitError is an error after the commit: the transaction must not run
+// again.
+type afterCommitError struct{ err error }
+
+func (e afterCommitError) Error() string { return "after the commit: " + e.err.Error() }
+func (e afterCommitError) Unwrap() error { return e.err }
 
 // View runs fn in a read-only transaction that sees one state of the database.
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {

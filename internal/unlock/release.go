@@ -9,13 +9,15 @@ import (
 	"latchkey/internal/audit"
 	"latchkey/internal/deliver"
 	"latchkey/internal/directory"
+	"latchkey/internal/escrow"
 	"latchkey/internal/problem"
 	"latchkey/internal/store"
 )
 
 // Release gives the unlocking keys of a step to a verified session whose card
 // is, once more, the one in the reader. Errors: problem.SessionState,
-// ReleaseMismatch, ProofWrong, CardNoKey, PUKLastTry and those of Prove.
+// ReleaseMismatch, ProofWrong, CardNoKey, PUKLastTry, those of Prove and of
+// escrow.Release.
 func (s *Service) Release(ctx context.Context, who Credentials, r api.ReleaseRequest) (out api.Envelope, err error) {
 	err = s.update(ctx, func(tx *store.Tx) error {
 		x, c, err := s.live(ctx, tx, who)
@@ -34,7 +36,7 @@ func (s *Service) Release(ctx context.Context, who Credentials, r api.ReleaseReq
 			return s.proofWrong(ctx, tx, x, err)
 		}
 		if out, err = s.Escrow.Release(ctx, tx, x, &c, r.Step, r.PUKTriesLeft); err != nil {
-			return err
+			return stopped(err)
 		}
 		if api.State(x.State) != api.StateVerified {
 			return nil
@@ -46,6 +48,15 @@ func (s *Service) Release(ctx context.Context, who Credentials, r api.ReleaseReq
 		return s.tell(ctx, tx, x, deliver.NoticeReleased)
 	})
 	return out, err
+}
+
+// stopped keeps what the escrow has written down with a refusal of its own.
+func stopped(err error) error {
+	var s escrow.Stopped
+	if errors.As(err, &s) {
+		return keep{s.Problem}
+	}
+	return err
 }
 
 // standsStill looks at card and holder of a session once more: they may have

@@ -8,6 +8,7 @@ import (
 	"latchkey/internal/api"
 	"latchkey/internal/audit"
 	"latchkey/internal/card/emulator"
+	"latchkey/internal/cardkey"
 	"latchkey/internal/problem"
 	"latchkey/internal/store"
 	"latchkey/internal/unlock/unlocktest"
@@ -237,7 +238,7 @@ func TestRefusedThenOther(t *testing.T) {
 	v.must(err)
 	second, e, err := v.release(2)
 	v.must(err)
-	if want := (api.Release{Action: api.ActionUnblock, Key: first.Next}); second != want {
+	if want := (api.Release{Action: api.ActionUnblock, Kind: cardkey.PUK, Key: first.Next}); second != want {
 		t.Errorf("%+v, want %+v", second, want)
 	}
 	done, err := v.report(v.signed("9E", api.Report{Step: 2, Epoch: e.Epoch, Outcome: api.OutcomeUnlocked, Holds: api.HoldsKey}))

@@ -17,6 +17,7 @@ import (
 
 	"latchkey/internal/api"
 	"latchkey/internal/card/emulator"
+	"latchkey/internal/cardkey"
 	"latchkey/internal/directory"
 	"latchkey/internal/escrow"
 	"latchkey/internal/face"
@@ -234,7 +235,7 @@ func (x *Installation) Candidates(t testing.TB, c *emulator.Card) []string {
 	check(t, x.DB.View(t.Context(), func(tx *store.Tx) error {
 		keys, err := tx.CardKeys(t.Context(), id)
 		for _, k := range keys {
-			raw, err := x.Keys.Open(seal.KindCardKey, seal.CardKeyRow(k.ID, k.CardID, k.Kind), k.Sealed)
+			raw, err := cardkey.OpenStored(x.Keys, k)
 			if err != nil {
 				return err
 			}

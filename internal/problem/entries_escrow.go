@@ -1,0 +1,25 @@
+package problem
+
+import "net/http"
+
+func escrow() []Entry {
+	const unavailable = http.StatusServiceUnavailable
+	return []Entry{
+		{ReleasesStopped, unavailable, "Unlocking is switched off for now", "Your organisation has stopped all unlocking for the moment. Your smartcard is as it was.", "Try again later, or contact your Registration Authority. For operators: latchkeyd releases status says who stopped it and why, latchkeyd releases start ends it."},
+		{ReleasesTripped, unavailable, "Unlocking is paused", "More smartcards were unlocked in a short while than is usual, so the service has paused. Your smartcard is as it was.", "Try again later, or contact your Registration Authority. For operators: see latchkeyd releases status, find out why, then run latchkeyd releases start."},
+		{EscrowBehind, unavailable, "The service is being brought up to date", "The database lacks unlocking keys that the key journal has: it was restored, or has failed over. Nothing is released until they are back. Your smartcard is as it was.", "Try again later, or contact your Registration Authority. For operators: run latchkeyd keys reconcile on each node."},
+		{CardBehind, unavailable, "We stopped to protect your smartcard", "What the database says of this card's unlocking keys is older than what the key journal says, or was not written by the service.", "Contact your Registration Authority and give them the code of this page. For operators: run latchkeyd keys reconcile, and find out who has written to the database."},
+		{JournalMissing, unavailable, "The service is not ready to unlock smartcards", "The key journal of this node is not there, or is not the one that the database knows. Your smartcard is as it was.", "Try again later, or contact your Registration Authority. For operators: put the journal back. Where the node is new or the journal is lost, run latchkeyd keys journal accept on the node."},
+		{JournalDamaged, unavailable, "The key journal is damaged", "A line in the middle of this node's key journal cannot be read. Your smartcard is as it was.", "Try again later, or contact your Registration Authority. For operators: keep the file, run latchkeyd keys reconcile --salvage with it, then latchkeyd keys journal accept."},
+		{JournalFault, unavailable, "The service cannot write its key journal", "Nothing is released before it is in the key journal, and that cannot be written. Your smartcard is as it was.", "Try again later, or contact your Registration Authority. For operators: check the room and the rights of the journal's folder (setting key_journal)."},
+		{ReconcileOpen, 0, "The database is still behind", "Not everything that is in a key journal could be put back.", "Do what is said beside each line above and run latchkeyd keys reconcile again. Nothing is released until then."},
+		{ProviderGone, unavailable, "The key provider does not answer", "The HSM or the key service that opens the sealed keys cannot be reached. Nothing was lost.", "Try again in a few minutes. For operators: check the provider and the way to it."},
+		{ProviderRefused, unavailable, "The key provider has refused", "The HSM or the key service answers, and does not let this service use its key. Nothing was lost.", "Try again later. For operators: check the token or PIN, the key's name and the rights to it."},
+		{ProviderMissing, 0, "This program has no such key provider", "The provider that is set is not built into this latchkeyd, or its settings are missing.", "Use a build that has it (PKCS#11: go build -tags pkcs11) and set everything that it needs."},
+		{DataKeyGone, unavailable, "A sealed key cannot be opened here", "It was sealed with a data key that this node does not know or can no longer use. Nothing was lost.", "Try again. For operators: check that every node has the newest kek.key or the same key provider; latchkeyd keys status shows which data keys there are."},
+		{SealedDamaged, http.StatusInternalServerError, "A sealed key is damaged", "A sealed key in the database has been changed or belongs to another row.", "Contact your Registration Authority. For operators: latchkeyd keys verify lists all of them; restore the database from before the damage, then run latchkeyd keys reconcile."},
+		{KeysDoNotOpen, 0, "Some sealed keys do not open", "The keys that are listed cannot be opened.", "Check that every key provider is set up. Otherwise restore the database from before the damage, then run latchkeyd keys reconcile; set new keys for cards that are still listed (latchkeyd card reissue)."},
+		{DataKeyUsed, 0, "The old data key is still in use", "Something was sealed with it meanwhile, or could not be sealed again.", "Run latchkeyd keys rewrap again. Nodes that run take up the newest data key within a minute."},
+		{MasterKeyWrong, 0, "The master key cannot be used", "There is no master key with this number, or its length does not fit the method.", "latchkeyd keys master list shows those there are. For HMAC give 16 to 64 bytes, for CMAC 16, 24 or 32, in hexadecimal."},
+	}
+}
