@@ -113,13 +113,13 @@ const (
 
 // Card is what the application read from the card. All of it is a claim.
 type Card struct {
-	Family       string        `json:"family"`           // card.Family
-	ID           string        `json:"id"`               // card.Identity.ID
-	Serial       string        `json:"serial,omitempty"` // card.Identity.Serial
-	Model        string        `json:"model,omitempty"`
-	PINTriesLeft *int          `json:"pin_tries_left,omitempty"`
-	PUKTriesLeft *int          `json:"puk_tries_left,omitempty"`
-	Certificates []Certificate `json:"certificates,omitempty"`
+	Family       string         `json:"family"`           // card.Family
+	ID           string         `json:"id"`               // card.Identity.ID
+	Serial       string         `json:"serial,omitempty"` // card.Identity.Serial
+	Model        string         `json:"model,omitempty"`
+	PINTriesLeft *int           `json:"pin_tries_left,omitempty"`
+	KeyTriesLeft map[string]int `json:"key_tries_left,omitempty"` // of each kind of unlocking key that the card tells
+	Certificates []Certificate  `json:"certificates,omitempty"`
 }
 
 // Certificate is a certificate read from the card.
@@ -188,12 +188,16 @@ type CodeCheck struct {
 // inside the card's transaction and the proof is repeated there
 // (ProofDigest with PurposeRelease and the step).
 type ReleaseRequest struct {
-	Step         int    `json:"step"`
-	CardID       string `json:"card_id"`
-	Serial       string `json:"serial,omitempty"`
-	PUKTriesLeft *int   `json:"puk_tries_left,omitempty"` // where the card can tell
-	Slot         string `json:"slot,omitempty"`
-	Signature    []byte `json:"signature,omitempty"`
+	Step         int            `json:"step"`
+	CardID       string         `json:"card_id"`
+	Serial       string         `json:"serial,omitempty"`
+	KeyTriesLeft map[string]int `json:"key_tries_left,omitempty"` // by kind, where the card can tell
+	// Challenge is the card's, for one that is unblocked by the answer to it: 16
+	// bytes after MutualNonce, or 8 of external authentication. A step answers
+	// one challenge.
+	Challenge []byte `json:"challenge,omitempty"`
+	Slot      string `json:"slot,omitempty"`
+	Signature []byte `json:"signature,omitempty"`
 }
 
 // Envelope is a sealed and signed Release. Sealed is HPKE base mode
@@ -215,6 +219,8 @@ const (
 	// ActionUnblock: set the new passcode with Key; then, if Next is not
 	// empty, change the key to Next.
 	ActionUnblock Action = "unblock"
+	// ActionAnswer: present Key to the card as the answer to its challenge, then set the new passcode.
+	ActionAnswer Action = "answer"
 	// ActionRotate: the card is unlocked; change the key from Key to Next.
 	ActionRotate Action = "rotate"
 )
@@ -222,8 +228,8 @@ const (
 // Release is what an Envelope seals.
 type Release struct {
 	Action Action `json:"action"`
-	Kind   string `json:"kind"`           // of both keys: "puk", "admin-pin" or "resetting-code"
-	Key    string `json:"key"`            // the key to present
+	Kind   string `json:"kind"`           // of the keys: "puk", "admin-pin", "resetting-code", "administration-key-3des"
+	Key    string `json:"key"`            // the key to present; with ActionAnswer the answer in hex: 40 bytes, or 8
 	Next   string `json:"next,omitempty"` // the key to set, already in the escrow
 }
 
@@ -264,6 +270,9 @@ type Report struct {
 	TriesLeft *int    `json:"tries_left,omitempty"`
 	Slot      string  `json:"slot,omitempty"`
 	Signature []byte  `json:"signature,omitempty"`
+	// Reply is what the card answered to a mutual ActionAnswer: it shows that
+	// the card holds its administration key.
+	Reply []byte `json:"reply,omitempty"`
 }
 
 // Reported answers a Report: the session's state, whether the report counted

@@ -28,6 +28,13 @@ func ProofDigest(p ProofPurpose, service, session string, publicKey, nonce []byt
 		[]byte(service), []byte(session), publicKey, nonce, number(int64(step))))
 }
 
+// MutualNonce is R1 of a mutual authentication in a step: 16 bytes that nobody
+// knew before the session began, so that what the card replies is fresh.
+func MutualNonce(service, session string, nonce []byte, step int) []byte {
+	sum := sha256.Sum256(fields("latchkey mutual nonce v1", []byte(service), []byte(session), nonce, number(int64(step))))
+	return sum[:16]
+}
+
 // OutcomeDigest is what a card signs to make a report proven. Its slot and
 // signature are not part of it.
 func OutcomeDigest(service, session, cardID string, r Report) [32]byte {

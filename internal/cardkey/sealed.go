@@ -151,6 +151,9 @@ const standKind = "card-keys"
 func standFields(c store.Card, keys []store.Key) []string {
 	f := []string{c.ID, strconv.FormatInt(c.KeysVersion, 10), strconv.FormatInt(c.Epoch, 10), strconv.FormatBool(c.PendingFirst),
 		c.OpenAttempt, strconv.Itoa(c.TriesOut), strconv.Itoa(c.TriesLeft)}
+	if c.Mutual {
+		f = append(f, "mutual")
+	}
 	for _, k := range keys {
 		f = append(f, k.ID, string(k.State), k.Kind, k.MasterID)
 	}

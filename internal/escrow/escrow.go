@@ -97,9 +97,6 @@ func (e *Escrow) Release(ctx context.Context, tx *store.Tx, s store.Session, c *
 		return api.Envelope{}, problem.New(problem.PUKLastTry)
 	}
 	pair, err := candidates(ctx, tx, c.ID)
-	if errors.Is(err, errNoKey) {
-		return api.Envelope{}, problem.Wrap(problem.CardNoKey, err)
-	}
 	if err == nil && !cardkey.Leaves(pair.current.Kind) {
 		err = problem.Wrap(problem.CardNoKey, fmt.Errorf("a key of kind %s never leaves the service", pair.current.Kind))
 	}
@@ -110,7 +107,7 @@ func (e *Escrow) Release(ctx context.Context, tx *store.Tx, s store.Session, c *
 		err = pair.sort(ctx, tx, *c)
 	}
 	if err != nil {
-		return api.Envelope{}, err
+		return api.Envelope{}, noKey(err)
 	}
 	if cautious(pair, done, left) {
 		return api.Envelope{}, problem.New(problem.PUKLastTry)
@@ -143,6 +140,22 @@ func (e *Escrow) Release(ctx context.Context, tx *store.Tx, s store.Session, c *
 	return e.give(ctx, tx, s, c, step, p)
 }
 
+func noKey(err error) error {
+	if errors.Is(err, errNoKey) {
+		return problem.Wrap(problem.CardNoKey, err)
+	}
+	return err
+}
+
+// Kind is the kind of a card's current key: problem.CardNoKey where it has none.
+func (e *Escrow) Kind(ctx context.Context, tx *store.Tx, cardID string) (string, error) {
+	pair, err := candidates(ctx, tx, cardID)
+	if err != nil {
+		return "", noKey(err)
+	}
+	return pair.current.Kind, nil
+}
+
 // again gives the answer of a step once more. It may be this node's first to
 // give it.
 func (e *Escrow) again(ctx context.Context, tx *store.Tx, s store.Session, c store.Card, r store.Release) (api.Envelope, error) {
@@ -169,8 +182,15 @@ func lastTry(c store.Card, left *int) bool {
 // give seals the answer of a planned step and writes it down.
 func (e *Escrow) give(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, step int, p planned) (api.Envelope, error) {
 	r := api.Release{Action: p.action, Kind: p.key.Kind}
-	var err error
-	if r.Key, err = e.open(ctx, tx, *c, *p.key); err != nil {
+	key, err := e.open(ctx, tx, *c, *p.key)
+	switch {
+	case err != nil:
+	case p.challenge != nil:
+		r.Key, err = e.answer(s, step, []byte(key), p.challenge)
+	default:
+		r.Key = key
+	}
+	if err != nil {
 		return api.Envelope{}, err
 	}
 	nextID := ""
@@ -193,7 +213,7 @@ func (e *Escrow) give(ctx context.Context, tx *store.Tx, s store.Session, c *sto
 		return api.Envelope{}, err
 	}
 	row := store.Release{SessionID: s.ID, Step: step, CardID: c.ID, Epoch: c.Epoch, Action: string(p.action),
-		KeyID: p.key.ID, NextID: nextID, Envelope: raw, ReleasedAt: now, Asked: 1}
+		KeyID: p.key.ID, NextID: nextID, Envelope: raw, Challenge: p.challenge, ReleasedAt: now, Asked: 1}
 	if err := tx.InsertRelease(ctx, row); err != nil {
 		return api.Envelope{}, err
 	}

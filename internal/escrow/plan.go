@@ -70,6 +70,8 @@ type planned struct {
 	key     *store.Key
 	next    *store.Key // may be nil with rotates: to be made
 	rotates bool
+	// challenge is the card's, that the key answers; nil where it is given out.
+	challenge []byte
 }
 
 // plan says what follows the steps that a session was released already. ok is
@@ -86,6 +88,9 @@ func plan(have pair, pendingFirst bool, done []store.Release) (p planned, ok boo
 	}
 	last := done[len(done)-1]
 	switch {
+	case last.Action == string(api.ActionAnswer):
+		k := untried(have, done)
+		return planned{action: api.ActionAnswer, key: k}, last.Outcome == string(api.OutcomeRefused) && k != nil
 	case last.Action != string(api.ActionUnblock):
 		return planned{}, false
 	case last.Outcome == string(api.OutcomeRefused):

@@ -90,11 +90,11 @@ func (e *Escrow) take(ctx context.Context, tx *store.Tx, s store.Session, c *sto
 	if c.Epoch != row.Epoch {
 		return nil
 	}
-	return e.learn(ctx, tx, s, c, *row, r.TriesLeft)
+	return e.learn(ctx, tx, s, c, *row, r)
 }
 
 // learn brings order and keys up to date with an outcome of this epoch.
-func (e *Escrow) learn(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, row store.Release, left *int) error {
+func (e *Escrow) learn(ctx context.Context, tx *store.Tx, s store.Session, c *store.Card, row store.Release, r api.Report) error {
 	have, err := candidates(ctx, tx, c.ID)
 	if err != nil {
 		return err
@@ -121,6 +121,9 @@ func (e *Escrow) learn(ctx context.Context, tx *store.Tx, s store.Session, c *st
 		if row.Proven {
 			c.TriesOut, c.TriesLeft = 0, store.TriesUnknown
 		}
+		if len(r.Reply) > 0 { // it was checked
+			c.Mutual = true
+		}
 	case api.OutcomeRefused:
 		if row.Action == string(api.ActionUnblock) && have.pending != nil {
 			// Once the card has signed that it refuses the current key, a claim
@@ -131,8 +134,8 @@ func (e *Escrow) learn(ctx context.Context, tx *store.Tx, s store.Session, c *st
 			}
 			c.PendingFirst = gone || row.KeyID == have.current.ID
 		}
-		if row.Proven && left != nil {
-			c.TriesLeft = *left
+		if row.Proven && r.TriesLeft != nil {
+			c.TriesLeft = *r.TriesLeft
 		}
 		if err := e.alert(ctx, tx, s, c, audit.KeyRefused, row); err != nil {
 			return err

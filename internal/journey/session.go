@@ -91,6 +91,7 @@ type facts struct {
 	state        card.State
 	certificates []card.Certificate
 	rules        card.PINRules
+	kinds        []card.KeyKind // of the keys that unblock it
 }
 
 func (e *Engine) read(ctx context.Context, reader string) (facts, error) {
@@ -101,7 +102,7 @@ func (e *Engine) read(ctx context.Context, reader string) (facts, error) {
 		return facts{}, err
 	}
 	defer done(card.LeaveCard)
-	f := facts{rules: c.PINRules()}
+	f := facts{rules: c.PINRules(), kinds: kinds(c)}
 	if f.identity, err = c.Identity(ctx); err != nil {
 		return facts{}, err
 	}
@@ -115,8 +116,8 @@ func (e *Engine) read(ctx context.Context, reader string) (facts, error) {
 // usable says what is wrong with a card before the service is asked, nil for
 // nothing.
 func (f facts) usable(purpose api.Purpose, now time.Time) error {
-	if f.state.Key(card.KeyPUK).Blocked() {
-		return problem.New(problem.PUKBlocked)
+	if err := spare(f.state, f.kinds, 0); err != nil {
+		return err
 	}
 	if purpose == api.PurposeLocked && f.state.PIN.Known && f.state.PIN.Left > 0 {
 		return problem.New(problem.CardNotLocked)
@@ -204,7 +205,7 @@ func (e *Engine) greet(ctx context.Context) (api.Service, error) {
 
 func claim(f facts) api.Card {
 	c := api.Card{Family: string(f.identity.Family), ID: f.identity.ID, Serial: f.identity.Serial, Model: f.identity.Model,
-		PINTriesLeft: left(f.state.PIN), PUKTriesLeft: left(f.state.Key(card.KeyPUK))}
+		PINTriesLeft: left(f.state.PIN), KeyTriesLeft: keysLeft(f.state)}
 	for _, cert := range f.certificates {
 		c.Certificates = append(c.Certificates, api.Certificate{Slot: cert.Slot, DER: cert.DER})
 	}
@@ -216,6 +217,17 @@ func left(c card.Counter) *int {
 		return nil
 	}
 	return &c.Left
+}
+
+// keysLeft is how many tries of its unlocking keys a card tells, by kind.
+func keysLeft(s card.State) map[string]int {
+	out := map[string]int{}
+	for kind, c := range s.Keys {
+		if c.Known {
+			out[string(kind)] = c.Left
+		}
+	}
+	return out
 }
 
 // prove has the card sign that it is the card of the session. A card without a

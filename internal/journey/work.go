@@ -126,17 +126,20 @@ func (e *Engine) step(ctx context.Context, s *session, c card.Card, passcode str
 	if err != nil {
 		return 0, err
 	}
-	if err := spare(state.Key(card.KeyPUK)); err != nil {
+	if err := spare(state, kinds(c), 1); err != nil {
 		return 0, err
 	}
 	e.set(func(v *View) { v.Progress = ProgressRelease })
-	envelope, err := e.release(ctx, s, c, state)
+	if answering, ok := c.(card.ChallengeUnblocker); ok {
+		return e.challenge(ctx, s, answering, state, passcode)
+	}
+	envelope, keys, err := e.release(ctx, s, c, state, nil)
 	if err != nil {
 		return 0, err
 	}
-	keys, err := envelope.Open(s.private, s.service.SigningKey, s.service.Name, s.who.ID, s.identity.ID, s.step)
-	if err != nil {
-		return 0, problem.Wrap(problem.ServicePin, err)
+	// The kind of the key is known only now.
+	if err := spare(state, []card.KeyKind{card.KeyKind(keys.Kind)}, 1); err != nil {
+		return 0, err
 	}
 	e.set(func(v *View) { v.Progress = ProgressCard })
 	if keys.Action == api.ActionRotate {
@@ -145,15 +148,29 @@ func (e *Engine) step(ctx context.Context, s *session, c card.Card, passcode str
 	return e.unblock(ctx, s, c, envelope, keys, passcode)
 }
 
-// spare keeps the last try of an unlocking key (R3).
-func spare(puk card.Counter) error {
-	switch {
-	case puk.Blocked():
-		return problem.New(problem.PUKBlocked)
-	case puk.Known && puk.Left == 1:
+// kinds are the kinds of keys that unblock a card.
+func kinds(c card.Card) []card.KeyKind {
+	if k, ok := c.(card.KeyUnblocker); ok {
+		return k.KeyKinds()
+	}
+	return []card.KeyKind{card.KeyAdministration}
+}
+
+// spare keeps the last try of an unlocking key (R3): an error where the card
+// says of every key that unblocks it that no more than this many are left.
+func spare(state card.State, kinds []card.KeyKind, least int) error {
+	most := 0
+	for _, kind := range kinds {
+		c := state.Key(kind)
+		if !c.Known || c.Left > least {
+			return nil
+		}
+		most = max(most, c.Left)
+	}
+	if most > 0 {
 		return problem.New(problem.PUKLastTry)
 	}
-	return nil
+	return problem.New(problem.PUKBlocked)
 }
 
 // afterDone: what goes wrong once the passcode works is not the person's
@@ -183,21 +200,22 @@ func (e *Engine) unblock(ctx context.Context, s *session, c card.Card, envelope 
 	if !ok {
 		return 0, card.ErrNotSupported
 	}
-	err := unblocker.Unblock(ctx, card.KeyPUK, keys.Key, passcode)
+	kind := card.KeyKind(keys.Kind)
+	err := unblocker.Unblock(ctx, kind, keys.Key, passcode)
 	var wrong card.WrongKeyError
 	var blocked card.BlockedError
 	switch {
 	case errors.As(err, &wrong):
 		return e.refused(ctx, s, c, envelope, wrong)
 	case errors.As(err, &blocked):
-		e.report(ctx, s, c, envelope, api.OutcomeBlocked, api.HoldsUnknown, nil)
+		e.report(ctx, s, c, outcome(envelope, api.OutcomeBlocked, api.HoldsUnknown))
 		return 0, problem.Wrap(problem.PUKBlocked, err)
 	case err != nil:
 		return 0, err
 	}
 	holds := api.HoldsKey
 	if keys.Next != "" {
-		switch err := unblocker.Rotate(ctx, card.KeyPUK, keys.Key, keys.Next); {
+		switch err := unblocker.Rotate(ctx, kind, keys.Key, keys.Next); {
 		case err == nil:
 			holds = api.HoldsNext
 		case errors.Is(err, card.ErrRefusedKey), errors.Is(err, card.ErrNotSupported):
@@ -210,16 +228,20 @@ func (e *Engine) unblock(ctx context.Context, s *session, c card.Card, envelope 
 		return 0, err
 	}
 	e.set(func(v *View) { v.Progress = ProgressReport })
-	next := e.report(ctx, s, c, envelope, api.OutcomeUnlocked, holds, nil)
+	next := e.report(ctx, s, c, outcome(envelope, api.OutcomeUnlocked, holds))
 	e.set(func(v *View) { v.Step, v.Waiting = StepDone, nil })
 	return next, nil
 }
 
 // refused reports a key that is not the card's before the other one is tried.
 func (e *Engine) refused(ctx context.Context, s *session, c card.Card, envelope api.Envelope, wrong card.WrongKeyError) (int, error) {
-	next := e.report(ctx, s, c, envelope, api.OutcomeRefused, api.HoldsUnknown, &wrong.TriesLeft)
+	r := outcome(envelope, api.OutcomeRefused, api.HoldsUnknown)
+	if wrong.TriesLeft >= 0 {
+		r.TriesLeft = &wrong.TriesLeft
+	}
+	next := e.report(ctx, s, c, r)
 	switch {
-	case wrong.TriesLeft <= 1:
+	case wrong.TriesLeft == 0, wrong.TriesLeft == 1:
 		return 0, problem.Wrap(problem.PUKLastTry, wrong)
 	case next == 0:
 		return 0, problem.Wrap(problem.PUKWrong, wrong)
@@ -236,28 +258,36 @@ func (e *Engine) rotate(ctx context.Context, s *session, c card.Card, envelope a
 		return card.ErrNotSupported
 	}
 	holds := api.HoldsKey
-	if err := unblocker.Rotate(ctx, card.KeyPUK, keys.Key, keys.Next); err == nil {
+	if err := unblocker.Rotate(ctx, card.KeyKind(keys.Kind), keys.Key, keys.Next); err == nil {
 		holds = api.HoldsNext
 	} else if !errors.Is(err, card.ErrRefusedKey) {
 		return err
 	}
-	e.report(ctx, s, c, envelope, api.OutcomeUnlocked, holds, nil)
+	e.report(ctx, s, c, outcome(envelope, api.OutcomeUnlocked, holds))
 	return nil
 }
 
-// release asks for the keys of the step, with the card's fresh proof, and
-// keeps the card awake while the service thinks.
-func (e *Engine) release(ctx context.Context, s *session, c card.Card, state card.State) (api.Envelope, error) {
-	r := api.ReleaseRequest{Step: s.step, CardID: s.identity.ID, Serial: s.identity.Serial, PUKTriesLeft: left(state.Key(card.KeyPUK))}
+// release asks for the keys of the step, or the answer to the card's challenge,
+// with the card's fresh proof, and keeps the card awake while the service thinks.
+func (e *Engine) release(ctx context.Context, s *session, c card.Card, state card.State, challenge []byte) (api.Envelope, api.Release, error) {
+	r := api.ReleaseRequest{Step: s.step, CardID: s.identity.ID, Serial: s.identity.Serial, KeyTriesLeft: keysLeft(state), Challenge: challenge}
 	digest := api.ProofDigest(api.PurposeRelease, s.service.Name, s.who.ID, s.publicKey(), s.nonce, s.step)
 	proof, err := c.Prove(ctx, digest)
 	switch {
 	case err == nil:
 		r.Slot, r.Signature = proof.Slot, proof.Signature
 	case !errors.Is(err, card.ErrNotSupported):
-		return api.Envelope{}, err
+		return api.Envelope{}, api.Release{}, err
 	}
-	return awake(ctx, c, func() (api.Envelope, error) { return e.o.Service.Release(ctx, s.who, r) })
+	envelope, err := awake(ctx, c, func() (api.Envelope, error) { return e.o.Service.Release(ctx, s.who, r) })
+	if err != nil {
+		return envelope, api.Release{}, err
+	}
+	keys, err := envelope.Open(s.private, s.service.SigningKey, s.service.Name, s.who.ID, s.identity.ID, s.step)
+	if err != nil {
+		err = problem.Wrap(problem.ServicePin, err)
+	}
+	return envelope, keys, err
 }
 
 // awake touches the card every keepAlive while f runs. A card that goes away
@@ -284,14 +314,17 @@ func awake[T any](ctx context.Context, c card.Card, f func() (T, error)) (T, err
 	}
 }
 
+func outcome(envelope api.Envelope, o api.Outcome, h api.Holds) api.Report {
+	return api.Report{Step: envelope.Step, Epoch: envelope.Epoch, Outcome: o, Holds: h}
+}
+
 // report tells the service what became of a step, signed by the card where it
 // can. It gives the step that follows, 0 for none, -1 where the service could
 // not be told yet; then it is told later.
-func (e *Engine) report(ctx context.Context, s *session, c card.Card, envelope api.Envelope, o api.Outcome, h api.Holds, triesLeft *int) int {
-	r := api.Report{Step: envelope.Step, Epoch: envelope.Epoch, Outcome: o, Holds: h, TriesLeft: triesLeft}
+func (e *Engine) report(ctx context.Context, s *session, c card.Card, r api.Report) int {
 	digest := api.OutcomeDigest(s.service.Name, s.who.ID, s.identity.ID, r)
 	proof, err := c.Prove(ctx, digest)
-	if errors.Is(err, card.ErrNotSupported) && o == api.OutcomeUnlocked {
+	if errors.Is(err, card.ErrNotSupported) && r.Outcome == api.OutcomeUnlocked {
 		proof, err = c.ProveVerified(ctx, digest)
 	}
 	if err == nil {
@@ -303,7 +336,7 @@ func (e *Engine) report(ctx context.Context, s *session, c card.Card, envelope a
 	if err != nil {
 		e.o.Log.Warn("the service has not heard of the outcome yet", "code", problem.CodeOf(err), "err", err)
 		e.outbox.add(s.who, r)
-		if o == api.OutcomeRefused {
+		if r.Outcome == api.OutcomeRefused {
 			s.unheard = &r
 		}
 		return -1

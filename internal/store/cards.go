@@ -3,12 +3,12 @@ package store
 import "context"
 
 const cardColumns = `id, family, identifier, serial, holder_id, state, expires_at, card_auth_cert, piv_auth_cert,
-	created_at, mac, epoch, pending_first, open_attempt, tries_out, tries_left, keys_version, keys_mac`
+	created_at, mac, epoch, pending_first, open_attempt, tries_out, tries_left, keys_version, keys_mac, mutual`
 
 func scanCard(r scanner) (c Card, err error) {
 	err = r.Scan(&c.ID, &c.Family, &c.Identifier, &c.Serial, &c.HolderID, &c.State, stamp{&c.ExpiresAt},
 		&c.CardAuthCert, &c.PIVAuthCert, stamp{&c.CreatedAt}, &c.MAC,
-		&c.Epoch, &c.PendingFirst, &c.OpenAttempt, &c.TriesOut, &c.TriesLeft, &c.KeysVersion, &c.KeysMAC)
+		&c.Epoch, &c.PendingFirst, &c.OpenAttempt, &c.TriesOut, &c.TriesLeft, &c.KeysVersion, &c.KeysMAC, &c.Mutual)
 	return c, err
 }
 
@@ -17,9 +17,9 @@ func scanCard(r scanner) (c Card, err error) {
 func (t *Tx) InsertCard(ctx context.Context, c Card) error {
 	return t.insert(ctx, "insert card",
 		`INSERT INTO cards (`+cardColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT DO NOTHING`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) ON CONFLICT DO NOTHING`,
 		c.ID, c.Family, c.Identifier, c.Serial, c.HolderID, c.State, micros(c.ExpiresAt), c.CardAuthCert, c.PIVAuthCert,
-		micros(c.CreatedAt), c.MAC, c.Epoch, c.PendingFirst, c.OpenAttempt, c.TriesOut, c.TriesLeft, c.KeysVersion, c.KeysMAC)
+		micros(c.CreatedAt), c.MAC, c.Epoch, c.PendingFirst, c.OpenAttempt, c.TriesOut, c.TriesLeft, c.KeysVersion, c.KeysMAC, c.Mutual)
 }
 
 // UpdateCardRecord replaces what the Registration Authority says of a card:
@@ -33,12 +33,12 @@ func (t *Tx) UpdateCardRecord(ctx context.Context, c Card) error {
 }
 
 // SaveCardKeys replaces where a card's keys stand: epoch, order, open attempt,
-// tries given out and left, version and MAC. See cardkey.Save.
+// tries given out and left, mutual, version and MAC. See cardkey.Save.
 func (t *Tx) SaveCardKeys(ctx context.Context, c Card) error {
 	return t.change(ctx, "save where the card's keys stand",
 		`UPDATE cards SET epoch = $2, pending_first = $3, open_attempt = $4, tries_out = $5, tries_left = $6,
-		keys_version = $7, keys_mac = $8 WHERE id = $1`,
-		c.ID, c.Epoch, c.PendingFirst, c.OpenAttempt, c.TriesOut, c.TriesLeft, c.KeysVersion, c.KeysMAC)
+		keys_version = $7, keys_mac = $8, mutual = $9 WHERE id = $1`,
+		c.ID, c.Epoch, c.PendingFirst, c.OpenAttempt, c.TriesOut, c.TriesLeft, c.KeysVersion, c.KeysMAC, c.Mutual)
 }
 
 // Card reads a card.

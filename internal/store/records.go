@@ -67,6 +67,9 @@ type Card struct {
 	// that it has left after it refused one, TriesUnknown where it has not, or
 	// has taken a key since.
 	TriesLeft int
+	// Mutual says that the card has proven itself by mutual authentication with
+	// its administration key, so nothing less is taken from it.
+	Mutual bool
 	// KeysVersion grows each time that any of this, or a key's state, changes;
 	// KeysMAC is over it (package cardkey). Zero and nil: not changed since
 	// there are versions.
@@ -207,6 +210,7 @@ type Release struct {
 	KeyID      string
 	NextID     string // empty: no rotation
 	Envelope   []byte // JSON of api.Envelope, sealed to the session
+	Challenge  []byte // of the card, that was answered; nil where a key was given out
 	ReleasedAt time.Time
 	Asked      int    // how often the application asked for it
 	Outcome    string // api.Outcome; empty before a report

@@ -3,11 +3,11 @@ package store
 import "context"
 
 const releaseColumns = `session_id, step, card_id, epoch, action, key_id, next_id, envelope, released_at, asked,
-	outcome, holds, proven, reported_at`
+	outcome, holds, proven, reported_at, challenge`
 
 func scanRelease(r scanner) (v Release, err error) {
 	err = r.Scan(&v.SessionID, &v.Step, &v.CardID, &v.Epoch, &v.Action, &v.KeyID, &v.NextID, &v.Envelope,
-		stamp{&v.ReleasedAt}, &v.Asked, &v.Outcome, &v.Holds, &v.Proven, stamp{&v.ReportedAt})
+		stamp{&v.ReleasedAt}, &v.Asked, &v.Outcome, &v.Holds, &v.Proven, stamp{&v.ReportedAt}, &v.Challenge)
 	return v, err
 }
 
@@ -15,9 +15,9 @@ func scanRelease(r scanner) (v Release, err error) {
 func (t *Tx) InsertRelease(ctx context.Context, r Release) error {
 	return t.insert(ctx, "insert release",
 		`INSERT INTO releases (`+releaseColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING`,
 		r.SessionID, r.Step, r.CardID, r.Epoch, r.Action, r.KeyID, r.NextID, r.Envelope, micros(r.ReleasedAt), r.Asked,
-		r.Outcome, r.Holds, r.Proven, micros(r.ReportedAt))
+		r.Outcome, r.Holds, r.Proven, micros(r.ReportedAt), r.Challenge)
 }
 
 // Release reads one released step.

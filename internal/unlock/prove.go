@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/asn1"
@@ -13,17 +14,16 @@ import (
 
 	"latchkey/internal/api"
 	"latchkey/internal/audit"
+	"latchkey/internal/card"
 	"latchkey/internal/directory"
 	"latchkey/internal/problem"
 	"latchkey/internal/store"
 )
 
-// slotCardAuth and slotPIVAuth are the key references of SP 800-73-4 part 1
-// table 4b that sign for a card.
-const (
-	slotCardAuth = "9E"
-	slotPIVAuth  = "9A"
-)
+// slotCardAuth is the key reference of SP 800-73-4 part 1 table 4b that signs
+// for a card without its PIN. Any other key that signs is its authentication
+// key: PIV 9A, OpenPGP AUT, a file of GIDS.
+const slotCardAuth = "9E"
 
 // Prove takes the card's proof, or the lack of one, and decides whether the
 // session goes on. A card that has proven itself is told precisely what is the
@@ -91,7 +91,7 @@ func (s *Service) judge(ctx context.Context, tx *store.Tx, x *store.Session, r a
 // standing says why a card does not go on, nil where it does. mustProve: there
 // is a certificate that it could have signed with.
 func (s *Service) standing(ctx context.Context, tx *store.Tx, x *store.Session, c store.Card, h store.Holder, known, mustProve bool) error {
-	if !x.Proven && (mustProve || !s.conf.AllowUnproven) {
+	if !x.Proven && (mustProve || !s.mayBeUnproven(c)) {
 		return problem.New(problem.CardNotServed)
 	}
 	if !known {
@@ -123,6 +123,14 @@ func (s *Service) standing(ctx context.Context, tx *store.Tx, x *store.Session, 
 		}
 	}
 	return problem.New(problem.HolderNoContact)
+}
+
+// mayBeUnproven says whether a card without a certificate for card
+// authentication goes on before it has proven itself. A GIDS card proves itself
+// by mutual authentication at the release: what is released before is of no use
+// without the card whose challenge it answers.
+func (s *Service) mayBeUnproven(c store.Card) bool {
+	return s.conf.AllowUnproven || c.Family == string(card.FamilyGIDS)
 }
 
 // precise gives the reason to a card that has proven itself and one and the
@@ -180,7 +188,7 @@ func names(cert *x509.Certificate, guid string) bool {
 }
 
 // signedBy says whether a card's signature over a digest fits a certificate:
-// PKCS #1 v1.5 for RSA, ASN.1 DER for ECDSA.
+// PKCS #1 v1.5 for RSA, ASN.1 DER for ECDSA, RFC 8032 over the digest for Ed25519.
 func signedBy(der []byte, digest [32]byte, signature []byte) bool {
 	if len(der) == 0 || len(signature) == 0 {
 		return false
@@ -194,6 +202,8 @@ func signedBy(der []byte, digest [32]byte, signature []byte) bool {
 		return rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature) == nil
 	case *ecdsa.PublicKey:
 		return ecdsa.VerifyASN1(key, digest[:], signature)
+	case ed25519.PublicKey:
+		return ed25519.Verify(key, digest[:], signature)
 	}
 	return false
 }
@@ -204,7 +214,7 @@ func (s *Service) proofHere(x store.Session, c store.Card, r api.ReleaseRequest)
 		return problem.New(problem.ReleaseMismatch)
 	}
 	if !x.Proven {
-		if len(c.CardAuthCert) > 0 || !s.conf.AllowUnproven { // since it began, the record has changed
+		if len(c.CardAuthCert) > 0 || !s.mayBeUnproven(c) { // since it began, the record has changed
 			return problem.New(problem.ProofWrong)
 		}
 		return nil
@@ -222,7 +232,10 @@ func (s *Service) proven(x store.Session, c store.Card, r api.Report) (bool, err
 	if len(r.Signature) == 0 {
 		return false, nil
 	}
-	cert := map[string][]byte{slotCardAuth: c.CardAuthCert, slotPIVAuth: c.PIVAuthCert}[r.Slot]
+	cert := c.PIVAuthCert
+	if r.Slot == slotCardAuth {
+		cert = c.CardAuthCert
+	}
 	if len(cert) == 0 {
 		return false, nil // nothing on record to judge it by
 	}

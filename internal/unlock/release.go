@@ -7,6 +7,8 @@ import (
 
 	"latchkey/internal/api"
 	"latchkey/internal/audit"
+	"latchkey/internal/card/gids/gidskey"
+	"latchkey/internal/cardkey"
 	"latchkey/internal/deliver"
 	"latchkey/internal/directory"
 	"latchkey/internal/escrow"
@@ -35,7 +37,7 @@ func (s *Service) Release(ctx context.Context, who Credentials, r api.ReleaseReq
 		if err := s.proofHere(x, c, r); err != nil {
 			return s.proofWrong(ctx, tx, x, err)
 		}
-		if out, err = s.Escrow.Release(ctx, tx, x, &c, r.Step, r.PUKTriesLeft); err != nil {
+		if out, err = s.release(ctx, tx, x, &c, r); err != nil {
 			return stopped(err)
 		}
 		if api.State(x.State) != api.StateVerified {
@@ -48,6 +50,29 @@ func (s *Service) Release(ctx context.Context, who Credentials, r api.ReleaseReq
 		return s.tell(ctx, tx, x, deliver.NoticeReleased)
 	})
 	return out, err
+}
+
+// release gives out a card's key, or the answer to its challenge. What it takes
+// comes from our record of the card.
+func (s *Service) release(ctx context.Context, tx *store.Tx, x store.Session, c *store.Card, r api.ReleaseRequest) (api.Envelope, error) {
+	kind, err := s.Escrow.Kind(ctx, tx, c.ID)
+	if err != nil {
+		return api.Envelope{}, err
+	}
+	var left *int
+	if n, told := r.KeyTriesLeft[kind]; told {
+		left = &n
+	}
+	if cardkey.Leaves(kind) {
+		return s.Escrow.Release(ctx, tx, x, c, r.Step, left)
+	}
+	if n := len(r.Challenge); n != gidskey.ChallengeLength && n != gidskey.NonceLength {
+		return api.Envelope{}, malformed("challenge")
+	}
+	if len(r.Challenge) == gidskey.ChallengeLength && !s.conf.AllowUnproven {
+		return api.Envelope{}, problem.Wrap(problem.ProofWrong, errors.New("external authentication proves nothing of the card"))
+	}
+	return s.Escrow.Answer(ctx, tx, x, c, r.Step, r.Challenge, left)
 }
 
 // stopped keeps what the escrow has written down with a refusal of its own.
@@ -143,10 +168,17 @@ func (s *Service) Report(ctx context.Context, who Credentials, r api.Report) (ou
 			return notServed(err)
 		}
 		proven, err := s.proven(x, c, r)
-		if err != nil {
+		replied := false
+		if err == nil {
+			replied, err = s.Escrow.CheckReply(ctx, tx, x, c, r)
+		}
+		if problem.CodeOf(err) == problem.ProofWrong {
 			return s.proofWrong(ctx, tx, x, err)
 		}
-		result, err := s.Escrow.Report(ctx, tx, x, &c, r, proven)
+		if err != nil {
+			return err
+		}
+		result, err := s.Escrow.Report(ctx, tx, x, &c, r, proven || replied)
 		if err != nil {
 			return err
 		}
