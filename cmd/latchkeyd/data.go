@@ -19,7 +19,7 @@ import (
 
 type importCommand struct {
 	Cardholders cardholdersCommand `cmd:"" help:"Cardholders: staff_number, name, and if wanted email, mobile, state."`
-	Cards       cardsCommand       `cmd:"" help:"Cards: family, identifier, serial, staff_number, puk, and if wanted certificates, expires, state."`
+	Cards       cardsCommand       `cmd:"" help:"Cards: family, identifier, serial, staff_number, puk (or key_kind and key), and if wanted certificates, expires, state."`
 }
 
 // importFlags are what both imports take.
@@ -38,7 +38,7 @@ func (c cardholdersCommand) Run(ctx context.Context, s shared) error {
 
 type cardsCommand struct {
 	importFlags
-	WithoutKeys bool `help:"Take cards that have no PUK: their keys come with latchkeyd keys import."`
+	WithoutKeys bool `help:"Take cards that have no unlocking key: their keys come with latchkeyd keys import."`
 }
 
 func (c cardsCommand) Run(ctx context.Context, s shared) error {
@@ -87,7 +87,7 @@ func (f importFlags) run(ctx context.Context, s shared, o directory.ImportOption
 }
 
 type cardCommand struct {
-	Reissue reissueCommand `cmd:"" help:"Replace the unlocking key of a card that was issued again. The PUK is read from standard input."`
+	Reissue reissueCommand `cmd:"" help:"Replace the unlocking key of a card that was issued again. The key is read from standard input."`
 }
 
 type reissueCommand struct {
@@ -98,7 +98,7 @@ type reissueCommand struct {
 func (c reissueCommand) Run(ctx context.Context, s shared) (err error) {
 	line, err := bufio.NewReader(io.LimitReader(s.in, 1024)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read the PUK: %w", err)
+		return fmt.Errorf("read the unlocking key: %w", err)
 	}
 	base, err := s.open(ctx, "")
 	if err != nil {

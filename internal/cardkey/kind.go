@@ -94,6 +94,15 @@ func Leaves(kind string) bool {
 	return typed
 }
 
+// OnCard is what a key of a kind is to a card (card.KeyKind): there is one
+// administration key, whatever its cipher.
+func OnCard(kind string) string {
+	if Leaves(kind) {
+		return kind
+	}
+	return "administration-key"
+}
+
 // Rotates says whether a card that was told its key takes another one in its
 // place. A resetting code stays: to change it takes the admin PIN (OpenPGP card
 // 3.4 section 7.2.12 and DO D3).

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"crypto/hmac"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
@@ -12,7 +13,6 @@ import (
 	"time"
 
 	"latchkey/internal/audit"
-	"latchkey/internal/card"
 	"latchkey/internal/cardkey"
 	"latchkey/internal/problem"
 	"latchkey/internal/store"
@@ -22,23 +22,22 @@ import (
 const (
 	columnCardAuth = "card_authentication_certificate" // PIV 9E
 	columnPIVAuth  = "piv_authentication_certificate"  // PIV 9A
+	columnAuth     = "authentication_certificate"      // the same of other families
 )
 
-// ImportCards imports cards from columns family, identifier, serial,
-// staff_number and puk, and the two certificates (DER in base64, or PEM),
-// expires (2027-03-31, or RFC 3339) and state ("active", "suspended",
-// "revoked") where the file has them. The holder must be there. A card is
-// known by family and identifier. Without expires it is the end of the first
-// certificate that runs out. An empty value leaves what is on record.
+// ImportCards imports cards from columns family, identifier, serial and
+// staff_number, and where the file has them puk, or key_kind and key (package
+// cardkey), the certificates (DER in base64, or PEM), expires (2027-03-31, or
+// RFC 3339) and state ("active", "suspended", "revoked"). The holder must be
+// there. A card is known by family and identifier. Without expires it is the
+// end of the first certificate that runs out. An empty value leaves what is on
+// record.
 //
 // A card's unlocking key is set once: a line with another key than one the
 // card has, or had, is bad (problem.ImportKey). See Reissue.
 func (d *Directory) ImportCards(ctx context.Context, db *store.DB, file io.ReadSeeker, o ImportOptions) (ImportResult, error) {
-	r := &importRun{name: "cards", required: []string{"family", "identifier", "serial", "staff_number", "puk"},
-		optional: []string{columnCardAuth, columnPIVAuth, "expires", "state"}, options: o}
-	if o.WithoutKeys {
-		r.required, r.optional = r.required[:4], append(r.optional, "puk")
-	}
+	r := &importRun{name: "cards", required: []string{"family", "identifier", "serial", "staff_number"},
+		optional: []string{columnCardAuth, columnPIVAuth, columnAuth, "expires", "state", "puk", "key_kind", "key"}, options: o}
 	r.parse = func(l row) (record, error) { return d.parseCard(l, o.WithoutKeys) }
 	return r.run(ctx, db, file)
 }
@@ -47,8 +46,9 @@ func (d *Directory) ImportCards(ctx context.Context, db *store.DB, file io.ReadS
 type cardRecord struct {
 	d                                       *Directory
 	family, identifier, serial, staffNumber string
-	puk                                     string
-	keyless                                 bool // it may have no key
+	kind                                    string
+	key                                     []byte // nil: not in the file
+	keyless                                 bool   // it may have no key
 	cardAuth, pivAuth                       []byte
 	expires                                 time.Time
 	state                                   store.CardState
@@ -56,24 +56,28 @@ type cardRecord struct {
 
 func (d *Directory) parseCard(r row, keyless bool) (record, error) {
 	c := &cardRecord{d: d, family: strings.ToLower(r.get("family")), staffNumber: r.get("staff_number"),
-		puk: r.get("puk"), keyless: keyless, state: store.CardState(strings.ToLower(r.get("state")))}
+		keyless: keyless, state: store.CardState(strings.ToLower(r.get("state")))}
 	var err error
 	if c.identifier, err = normaliseIdentifier(c.family, r.get("identifier")); err != nil {
 		return nil, err
 	}
-	if c.serial, err = normaliseSerial(r.get("serial")); err != nil {
+	if c.serial, err = normaliseSerial(c.family, c.identifier, r.get("serial")); err != nil {
 		return nil, err
 	}
 	if err := checkStaffNumber(c.staffNumber); err != nil {
 		return nil, err
 	}
-	if c.puk != "" && !validPUK(c.puk) {
-		return nil, badLine(problem.ImportLine, "The PUK is not 6 to 8 characters.")
+	if c.kind, c.key, err = parseCardKey(c.family, r); err != nil {
+		return nil, err
 	}
 	if c.cardAuth, err = parseCertificate(r, columnCardAuth); err != nil {
 		return nil, err
 	}
-	if c.pivAuth, err = parseCertificate(r, columnPIVAuth); err != nil {
+	column := columnPIVAuth
+	if r.get(column) == "" {
+		column = columnAuth
+	}
+	if c.pivAuth, err = parseCertificate(r, column); err != nil {
 		return nil, err
 	}
 	if c.expires, err = parseExpires(r.get("expires")); err != nil {
@@ -83,48 +87,6 @@ func (d *Directory) parseCard(r row, keyless bool) (record, error) {
 		return nil, badLine(problem.ImportLine, "The state %.40q is not active, suspended or revoked.", c.state)
 	}
 	return c, nil
-}
-
-// normaliseIdentifier gives the form of card.Identity.ID: for PIV the GUID in
-// lower-case hex (SP 800-73-4 part 1 section 3.1.2). Separators, braces and
-// "urn:uuid:" are forgiven.
-func normaliseIdentifier(family, text string) (string, error) {
-	if family != string(card.FamilyPIV) {
-		return "", badLine(problem.ImportLine, "The card family %.40q is not known. Known is: piv.", family)
-	}
-	id := strings.ToLower(text)
-	id = strings.TrimPrefix(id, "urn:uuid:")
-	id = strings.Map(func(r rune) rune {
-		if strings.ContainsRune(" -:{}", r) {
-			return -1
-		}
-		return r
-	}, id)
-	if len(id) != 32 || strings.Trim(id, "0123456789abcdef") != "" {
-		return "", badLine(problem.ImportLine, "The identifier %.60q is not a GUID of 32 hexadecimal digits.", text)
-	}
-	if strings.Trim(id, "0") == "" {
-		return "", badLine(problem.ImportLine, "The identifier is all zeros: the card has none.")
-	}
-	return id, nil
-}
-
-// normaliseSerial gives the form of card.Identity.Serial: decimal.
-func normaliseSerial(text string) (string, error) {
-	if text == "" {
-		return "", nil
-	}
-	serial := strings.TrimLeft(strings.ReplaceAll(text, " ", ""), "0")
-	if !digits(serial) || len(serial) > 20 {
-		return "", badLine(problem.ImportLine, "The serial number %.40q is not a decimal number.", text)
-	}
-	return serial, nil
-}
-
-// validPUK: 6 to 8 printable ASCII characters, padded to 8 bytes by the card's
-// family (SP 800-73-4 part 2 section 2.4.3).
-func validPUK(puk string) bool {
-	return len(puk) >= 6 && len(puk) <= 8 && !strings.ContainsFunc(puk, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // parseCertificate reads base64 of DER, or PEM.
@@ -199,8 +161,8 @@ func (c *cardRecord) apply(ctx context.Context, tx *store.Tx) (outcome, error) {
 }
 
 func (c *cardRecord) add(ctx context.Context, tx *store.Tx, h store.Holder) error {
-	if c.puk == "" && !c.keyless {
-		return badLine(problem.ImportLine, "The card has no PUK.")
+	if c.key == nil && !c.keyless {
+		return badLine(problem.ImportLine, "The card has no unlocking key.")
 	}
 	now, err := tx.Now(ctx)
 	if err != nil {
@@ -212,8 +174,8 @@ func (c *cardRecord) add(ctx context.Context, tx *store.Tx, h store.Holder) erro
 		return err
 	}
 	c.d.signCard(&n)
-	k := newKey(n.ID, cardkey.PUK, "import", n.Epoch, now)
-	if c.puk != "" {
+	k := newKey(n.ID, c.kind, "import", n.Epoch, now)
+	if c.key != nil {
 		cardkey.Sign(c.d.keys, &n, []store.Key{k})
 	}
 	err = tx.InsertCard(ctx, n)
@@ -223,8 +185,8 @@ func (c *cardRecord) add(ctx context.Context, tx *store.Tx, h store.Holder) erro
 	if err != nil {
 		return err
 	}
-	if c.puk != "" {
-		if err := cardkey.Add(ctx, tx, c.d.keys, &k, []byte(c.puk)); err != nil {
+	if c.key != nil {
+		if err := cardkey.Add(ctx, tx, c.d.keys, &k, c.key); err != nil {
 			return err
 		}
 	}
@@ -254,7 +216,7 @@ func (c *cardRecord) change(ctx context.Context, tx *store.Tx, have store.Card, 
 		}
 	}
 	if needsKey {
-		if err := c.d.insertKey(ctx, tx, &have, cardkey.PUK, []byte(c.puk)); err != nil {
+		if err := c.d.insertKey(ctx, tx, &have, c.kind, c.key); err != nil {
 			return unchanged, err
 		}
 		details["key"] = "stored"
@@ -288,7 +250,7 @@ func (c *cardRecord) checkSerial(ctx context.Context, tx *store.Tx, have store.C
 // checkKey says whether the card on record is still without a key. A key that
 // the card has, or had, is fine; any other is a bad line.
 func (c *cardRecord) checkKey(ctx context.Context, tx *store.Tx, have store.Card) (bool, error) {
-	if c.puk == "" {
+	if c.key == nil {
 		return false, nil
 	}
 	keys, err := tx.AllCardKeys(ctx, have.ID)
@@ -296,11 +258,11 @@ func (c *cardRecord) checkKey(ctx context.Context, tx *store.Tx, have store.Card
 		return err == nil, err
 	}
 	for _, k := range keys {
-		puk, err := cardkey.Open(ctx, tx, c.d.keys, have, k)
+		key, err := cardkey.Open(ctx, tx, c.d.keys, have, k)
 		if err != nil {
 			return false, fmt.Errorf("open a key of card %s: %w", have.ID, err)
 		}
-		if string(puk) == c.puk {
+		if k.Kind == c.kind && hmac.Equal(key, c.key) {
 			return false, nil
 		}
 	}

@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 
 	"latchkey/internal/audit"
-	"latchkey/internal/card"
 	"latchkey/internal/cardkey"
 	"latchkey/internal/escrow/keyfile"
 	"latchkey/internal/problem"
@@ -52,14 +50,11 @@ func (d *Directory) parseKey(r row) (record, error) {
 	if k.identifier, err = normaliseIdentifier(k.family, r.get("identifier")); err != nil {
 		return nil, err
 	}
-	if k.serial, err = normaliseSerial(r.get("serial")); err != nil {
+	if k.serial, err = normaliseSerial(k.family, k.identifier, r.get("serial")); err != nil {
 		return nil, err
 	}
-	if !slices.Contains(cardkey.Kinds(), k.kind) {
-		return nil, badLine(problem.ImportLine, "The kind %.40q is not known. Known are: %s.", k.kind, strings.Join(cardkey.Kinds(), ", "))
-	}
-	if k.family == string(card.FamilyPIV) && k.kind != cardkey.PUK {
-		return nil, badLine(problem.ImportLine, "A card of family %s has no %s.", k.family, k.kind)
+	if k.kind, err = parseKind(k.family, k.kind); err != nil {
+		return nil, err
 	}
 	key, master := r.get("key"), r.get("master")
 	switch {

@@ -45,18 +45,15 @@ func (d *Directory) insertDerived(ctx context.Context, tx *store.Tx, c *store.Ca
 }
 
 // Reissue replaces the unlocking key of a card that was issued again: the
-// Registration Authority has set a new PUK on it. The keys before stay as
+// Registration Authority has set a new one on it, of the kind that the card had,
+// or of its family's first. The keys before stay as
 // history; the card's epoch grows, so that late reports about them change
-// nothing. Errors: problem.ImportLine for an identifier or PUK that is none,
+// nothing. Errors: problem.ImportLine for an identifier or key that is none,
 // problem.CardNotKnown.
-func (d *Directory) Reissue(ctx context.Context, tx *store.Tx, family, identifier, puk string) error {
+func (d *Directory) Reissue(ctx context.Context, tx *store.Tx, family, identifier, key string) error {
 	id, err := normaliseIdentifier(family, identifier)
-	if err == nil && !validPUK(puk) {
-		err = badLine(problem.ImportLine, "The PUK is not 6 to 8 characters.")
-	}
-	var bad *lineError
-	if errors.As(err, &bad) {
-		return bad.problem
+	if err != nil {
+		return unquoted(err)
 	}
 	c, err := tx.CardByIdentifier(ctx, family, id)
 	if errors.Is(err, store.ErrNotFound) {
@@ -71,15 +68,35 @@ func (d *Directory) Reissue(ctx context.Context, tx *store.Tx, family, identifie
 	if err := d.CheckCard(ctx, tx, c); err != nil {
 		return err
 	}
-	return d.replaceKey(ctx, tx, c, puk)
-}
-
-func (d *Directory) replaceKey(ctx context.Context, tx *store.Tx, c store.Card, puk string) error {
-	now, err := tx.Now(ctx)
+	kind, err := parseKind(family, "")
+	if err != nil {
+		return unquoted(err)
+	}
+	keys, err := tx.CardKeys(ctx, c.ID)
 	if err != nil {
 		return err
 	}
-	keys, err := tx.CardKeys(ctx, c.ID)
+	if len(keys) > 0 {
+		kind = keys[0].Kind
+	}
+	plain, err := cardkey.Parse(kind, key)
+	if err != nil {
+		return unquoted(badLine(problem.ImportLine, "The unlocking key cannot be used: %v.", err))
+	}
+	return d.replaceKey(ctx, tx, c, keys, kind, plain)
+}
+
+// unquoted is the problem of a line, where there is no file.
+func unquoted(err error) error {
+	var bad *lineError
+	if errors.As(err, &bad) {
+		return bad.problem
+	}
+	return err
+}
+
+func (d *Directory) replaceKey(ctx context.Context, tx *store.Tx, c store.Card, keys []store.Key, kind string, key []byte) error {
+	now, err := tx.Now(ctx)
 	if err != nil {
 		return err
 	}
@@ -90,12 +107,12 @@ func (d *Directory) replaceKey(ctx context.Context, tx *store.Tx, c store.Card, 
 	}
 	c.Epoch++
 	c.PendingFirst, c.OpenAttempt, c.TriesOut, c.TriesLeft = false, "", 0, store.TriesUnknown
-	k := newKey(c.ID, cardkey.PUK, "reissue", c.Epoch, now)
-	if err := cardkey.Add(ctx, tx, d.keys, &k, []byte(puk)); err != nil {
+	k := newKey(c.ID, kind, "reissue", c.Epoch, now)
+	if err := cardkey.Add(ctx, tx, d.keys, &k, key); err != nil {
 		return err
 	}
 	if d.recorder != nil { // the card has it already
-		if err := d.recorder.Record(ctx, tx, c, c.KeysVersion+1, cardkey.Plain{Row: k, Value: []byte(puk)}, nil); err != nil {
+		if err := d.recorder.Record(ctx, tx, c, c.KeysVersion+1, cardkey.Plain{Row: k, Value: key}, nil); err != nil {
 			return err
 		}
 	}

@@ -60,7 +60,7 @@ func (s *Service) release(ctx context.Context, tx *store.Tx, x store.Session, c 
 		return api.Envelope{}, err
 	}
 	var left *int
-	if n, told := r.KeyTriesLeft[kind]; told {
+	if n, told := r.KeyTriesLeft[cardkey.OnCard(kind)]; told {
 		left = &n
 	}
 	if cardkey.Leaves(kind) {

@@ -43,7 +43,7 @@ func (s State) exportPIV(staffNumber string) (names, values []string) {
 		[]string{"piv", s.GUID, serial, staffNumber, s.PUK, certificates["9E"], certificates["9A"]}
 }
 
-// exportOther names the key by its kind (card.KeyKind) and gives the
+// exportOther names the key by its kind and gives the
 // certificate of the key that signs for the cardholder.
 func (s State) exportOther(staffNumber string) (names, values []string) {
 	names = []string{"family", "identifier", "serial", "staff_number", "key_kind", "key", "authentication_certificate"}
@@ -52,7 +52,7 @@ func (s State) exportOther(staffNumber string) (names, values []string) {
 		if len(g.Keys) > 0 {
 			certificate = base64.StdEncoding.EncodeToString(g.Keys[0].Certificate)
 		}
-		return names, []string{"gids", g.Identifier(), "", staffNumber, "administration-key", g.AdminKey, certificate}
+		return names, []string{"gids", g.Identifier(), "", staffNumber, "administration-key-3des", g.AdminKey, certificate}
 	}
 	o := s.OpenPGP
 	return names, []string{"openpgp", o.Identifier(), fmt.Sprintf("%08X", o.Number), staffNumber, "admin-pin", o.AdminPIN.String(),

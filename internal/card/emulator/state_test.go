@@ -283,7 +283,7 @@ func TestExportCSVOfOtherFamilies(t *testing.T) {
 		state emulator.State
 		want  []string
 	}{
-		{gids, []string{"gids", gids.Identifier(), "", "S-1", "administration-key", gids.GIDS.AdminKey, encode(gids.GIDS.Keys[0].Certificate)}},
+		{gids, []string{"gids", gids.Identifier(), "", "S-1", "administration-key-3des", gids.GIDS.AdminKey, encode(gids.GIDS.Keys[0].Certificate)}},
 		{pgp, []string{"openpgp", "ff000000a1b2", "0000A1B2", "S-1", "admin-pin", "12345678", encode(pgp.OpenPGP.Objects["7F21"])}},
 	} {
 		text, err := c.state.ExportCSV("S-1", true)
