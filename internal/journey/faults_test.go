@@ -27,7 +27,8 @@ func tear(n int, after bool) emulator.Faults {
 }
 
 // kinds are cards that fare differently: one that tells its counters and
-// proves itself, one that only proves itself, and one that can do neither.
+// proves itself, one that only proves itself, one that can do neither, and
+// those of the other families.
 func kinds() map[string]func(t testing.TB) *desk {
 	return map[string]func(t testing.TB) *desk{
 		"YubiKey": func(t testing.TB) *desk { return newDesk(t, emulator.Options{}) },
@@ -35,6 +36,11 @@ func kinds() map[string]func(t testing.TB) *desk {
 		"unproven": func(t testing.TB) *desk {
 			return newDeskFor(t, emulator.Options{Plain: true, NoCardAuth: true}, (*unlocktest.Installation).EnrolBare)
 		},
+		"GIDS": func(t testing.TB) *desk { return newDesk(t, emulator.Options{Family: emulator.FamilyGIDS}) },
+		"GIDS external": func(t testing.TB) *desk {
+			return newDesk(t, emulator.Options{Family: emulator.FamilyGIDS, ExternalOnly: true})
+		},
+		"OpenPGP": func(t testing.TB) *desk { return newDesk(t, emulator.Options{Family: emulator.FamilyOpenPGP}) },
 	}
 }
 
@@ -169,7 +175,18 @@ func (d *desk) mustUnlockWithin(attempts int, what string) {
 		}
 		d.restart()
 	}
-	d.t.Errorf("%s: not unlocked in %d attempts: %v (PUK tries %d)", what, attempts, err, d.card.State().PUKTries)
+	d.t.Errorf("%s: not unlocked in %d attempts: %v (tries of the key: %d)", what, attempts, err, tries(d.card.State()))
+}
+
+// tries are those of a card's unlocking key; a GIDS card has no end of them.
+func tries(s emulator.State) int {
+	switch {
+	case s.PIV != nil:
+		return s.PUKTries
+	case s.OpenPGP != nil:
+		return s.OpenPGP.AdminTries
+	}
+	return -1
 }
 
 // flaky is a network that fails when it is told to.

@@ -2,7 +2,9 @@ package journey_test
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -37,7 +39,10 @@ func newDesk(t testing.TB, o emulator.Options) *desk {
 
 func newDeskFor(t testing.TB, o emulator.Options, enrol func(*unlocktest.Installation, testing.TB, *emulator.Card)) *desk {
 	t.Helper()
-	o.PIN, o.PUK = oldPIN, oldPUK
+	o.PIN = oldPIN
+	if o.Family == "" || o.Family == emulator.FamilyPIV {
+		o.PUK = oldPUK
+	}
 	c, err := emulator.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -115,8 +120,17 @@ func (d *desk) unlocked(fresh string) {
 	d.t.Helper()
 	d.engine.Close(d.t.Context()) // what follows the confirmation is over then
 	s := d.card.State()
-	if s.PIN != fresh || s.PINTries != s.PINTotal || s.PUKTries != s.PUKTotal {
-		d.t.Errorf("the card: PIN %s (%d tries), PUK tries %d", s.PIN, s.PINTries, s.PUKTries)
+	pin, full := "", false
+	switch {
+	case s.PIV != nil:
+		pin, full = s.PIN, s.PINTries == s.PINTotal && s.PUKTries == s.PUKTotal
+	case s.GIDS != nil:
+		pin, full = s.GIDS.PIN, s.GIDS.PINTries == s.GIDS.PINTotal
+	case s.OpenPGP != nil:
+		pin, full = s.OpenPGP.PIN.String(), s.OpenPGP.PINTries == s.OpenPGP.PINTotal && s.OpenPGP.AdminTries == s.OpenPGP.KeyTotal
+	}
+	if pin != fresh || !full {
+		d.t.Errorf("the card: PIN %s, all its tries: %v", pin, full)
 	}
 	d.held()
 }
@@ -124,12 +138,24 @@ func (d *desk) unlocked(fresh string) {
 // held makes sure that the escrow has the key that is on the card.
 func (d *desk) held() {
 	d.t.Helper()
-	for _, k := range d.Candidates(d.t, d.card) {
-		if k == d.card.State().PUK {
-			return
-		}
+	if !slices.Contains(d.Candidates(d.t, d.card), key(d.t, d.card.State())) {
+		d.t.Errorf("the escrow has lost the card's key")
 	}
-	d.t.Errorf("the escrow has lost the card's key")
+}
+
+// key is the unlocking key that is on a card, as the escrow keeps it.
+func key(t testing.TB, s emulator.State) string {
+	switch {
+	case s.PIV != nil:
+		return s.PUK
+	case s.OpenPGP != nil:
+		return s.OpenPGP.AdminPIN.String()
+	}
+	raw, err := hex.DecodeString(s.GIDS.AdminKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
 }
 
 func wantCode(t testing.TB, err error, code problem.Code) {

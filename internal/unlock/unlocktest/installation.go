@@ -220,7 +220,9 @@ func (x *Installation) Card(t testing.TB, c *emulator.Card) store.Card {
 	t.Helper()
 	var out store.Card
 	check(t, x.DB.View(t.Context(), func(tx *store.Tx) (err error) {
-		out, err = tx.CardByIdentifier(t.Context(), "piv", c.State().GUID)
+		s := c.State()
+		family := map[bool]string{s.PIV != nil: "piv", s.PIV == nil && s.GIDS != nil: "gids", s.PIV == nil && s.GIDS == nil: "openpgp"}[true]
+		out, err = tx.CardByIdentifier(t.Context(), family, s.Identifier())
 		return err
 	}))
 	return out
