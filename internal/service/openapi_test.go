@@ -55,6 +55,7 @@ type schema struct {
 	Type, Format    string
 	ContentEncoding string `yaml:"contentEncoding"`
 	Items           *schema
+	Values          *schema `yaml:"additionalProperties"`
 	Properties      map[string]*schema
 	Required, Enum  []string
 }
@@ -66,6 +67,8 @@ func (s *schema) kind() string {
 		return "a " + refName(s.Ref)
 	case s.Type == "array" && s.Items != nil:
 		return "list of " + s.Items.kind()
+	case s.Type == "object" && s.Values != nil:
+		return "map of " + s.Values.kind()
 	case s.Format == "date-time" || s.Format == "int64":
 		return s.Type + " " + s.Format
 	}
@@ -173,6 +176,8 @@ func kindOf(e ast.Expr) string {
 			return "string base64"
 		}
 		return "list of " + kindOf(e.Elt)
+	case *ast.MapType:
+		return "map of " + kindOf(e.Value)
 	case *ast.Ident:
 		switch e.Name {
 		case "bool":
