@@ -115,8 +115,8 @@ func (e *Engine) read(ctx context.Context, reader string) (facts, error) {
 // usable says what is wrong with a card before the service is asked, nil for
 // nothing.
 func (f facts) usable(purpose api.Purpose, now time.Time) error {
-	if f.state.Key(card.KeyPUK).Blocked() {
-		return problem.New(problem.PUKBlocked)
+	if err := unlockable(f.state.Key(card.KeyPUK)); err != nil {
+		return err
 	}
 	if purpose == api.PurposeLocked && f.state.PIN.Known && f.state.PIN.Left > 0 {
 		return problem.New(problem.CardNotLocked)

@@ -147,11 +147,24 @@ func (e *Engine) step(ctx context.Context, s *session, c card.Card, passcode str
 
 // spare keeps the last try of an unlocking key (R3).
 func spare(puk card.Counter) error {
+	if err := unlockable(puk); err != nil {
+		return err
+	}
+	if puk.Known && puk.Left == 1 {
+		return problem.New(problem.PUKLastTry)
+	}
+	return nil
+}
+
+// unlockable says why an unlocking key is of no use, nil where it is of use or
+// the card says nothing. A key that was put out of use on purpose is no sign
+// that somebody has guessed.
+func unlockable(puk card.Counter) error {
 	switch {
+	case puk.Blocked() && puk.Disabled:
+		return problem.New(problem.PUKDisabled)
 	case puk.Blocked():
 		return problem.New(problem.PUKBlocked)
-	case puk.Known && puk.Left == 1:
-		return problem.New(problem.PUKLastTry)
 	}
 	return nil
 }
@@ -191,7 +204,7 @@ func (e *Engine) unblock(ctx context.Context, s *session, c card.Card, envelope 
 		return e.refused(ctx, s, c, envelope, wrong)
 	case errors.As(err, &blocked):
 		e.report(ctx, s, c, envelope, api.OutcomeBlocked, api.HoldsUnknown, nil)
-		return 0, problem.Wrap(problem.PUKBlocked, err)
+		return 0, Fault(err)
 	case err != nil:
 		return 0, err
 	}
