@@ -97,7 +97,7 @@ func ways(p *problem.Problem, v View, back string) (buttons []ui.Button, again *
 // the IT help desk.
 func final(p *problem.Problem) bool {
 	switch p.Code {
-	case problem.CardCannot, problem.PUKBlocked, problem.PUKWrong, problem.PUKLastTry, problem.CertExpired,
+	case problem.CardCannot, problem.PUKBlocked, problem.PUKDisabled, problem.PUKWrong, problem.PUKLastTry, problem.CertExpired,
 		problem.DayLimit, problem.CardNotServed, problem.CardSuspended, problem.CardRevoked, problem.HolderSuspended, problem.CardExpired,
 		problem.CardNotKnown, problem.HolderNoContact, problem.CardNoKey, problem.OldApplication, problem.NewerService, problem.HolderFailures,
 		problem.ServiceUnset, problem.ServiceCertificate, problem.ServicePin, problem.ServicePlain:

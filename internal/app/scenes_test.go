@@ -192,6 +192,7 @@ func problemScenes() []scene {
 	return []scene{
 		{name: "problem-expired", path: "/code", words: "Your time has run out", view: ended(problem.SessionExpired)},
 		{name: "problem-puk-blocked", path: "/working", words: "This smartcard can no longer be unlocked here", view: ended(problem.PUKBlocked)},
+		{name: "problem-puk-disabled", path: "/working", words: "has switched its unlocking key off on purpose", view: ended(problem.PUKDisabled)},
 		{name: "problem-superseded", path: "/passcode", words: "A newer attempt has taken over", view: ended(problem.SessionReplaced)},
 		{name: "problem-suspended", path: "/code", words: "Your smartcard is suspended", view: ended(problem.CardSuspended)},
 		start("service-down", problem.ServiceUnreachable), start("certificate", problem.ServiceCertificate),

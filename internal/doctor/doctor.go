@@ -176,7 +176,9 @@ func (d *Doctor) card(ctx context.Context, r card.Reader) []Finding {
 		detail += ". It does not say whether it is locked."
 	}
 	f := good(name, detail)
-	if state.Key(card.KeyPUK).Blocked() {
+	if state.Key(card.KeyPUK).Blocked() && state.Key(card.KeyPUK).Disabled {
+		f = bad(name, problem.New(problem.PUKDisabled))
+	} else if state.Key(card.KeyPUK).Blocked() {
 		f = bad(name, problem.New(problem.PUKBlocked))
 	} else if state.Key(card.KeyPUK).Known && state.Key(card.KeyPUK).Left == 1 {
 		f = bad(name, problem.New(problem.PUKLastTry))

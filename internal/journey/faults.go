@@ -21,8 +21,18 @@ func Fault(err error) *problem.Problem {
 		if wrong.Reference == card.ReferencePIN {
 			p = problem.Wrap(problem.PasscodeWrong, err)
 		}
-		p.TriesLeft = &wrong.TriesLeft
+		if wrong.TriesLeft >= 0 { // some cards do not tell
+			p.TriesLeft = &wrong.TriesLeft
+		}
 		return p
+	}
+	var disabled card.DisabledError
+	if errors.As(err, &disabled) {
+		return problem.Wrap(problem.PUKDisabled, err)
+	}
+	var last card.LastTryError
+	if errors.As(err, &last) {
+		return problem.Wrap(problem.PUKLastTry, err)
 	}
 	var blocked card.BlockedError
 	if errors.As(err, &blocked) {
@@ -63,6 +73,7 @@ func faults() []faultCode {
 		{card.ErrRefusedPIN, problem.PasscodeRefused},
 		{card.ErrRefusedKey, problem.CardCannot},
 		{card.ErrMalformed, problem.CardMalformed},
+		{card.ErrNotAuthenticated, problem.CardBusy}, // another program has reset it
 		{context.DeadlineExceeded, problem.CardBusy},
 	}
 }

@@ -134,6 +134,18 @@ func TestBusyCard(t *testing.T) {
 	d.unlocked(passcode)
 }
 
+// TestPUKThatWasBlockedOnPurpose: before firmware 5.3 a key does not tell the
+// tries of its PUK. Why it is blocked it tells all the same.
+func TestPUKThatWasBlockedOnPurpose(t *testing.T) {
+	d := newDesk(t, emulator.Options{Firmware: "5.2.7", PUKDisabled: true})
+	d.verified()
+	wantCode(t, d.confirm(passcode), problem.PUKDisabled)
+	d.engine.Close(t.Context())
+	if !slices.Contains(d.happened(), audit.KeyBlocked) {
+		t.Errorf("the audit trail has %v", d.happened())
+	}
+}
+
 // TestPUKThatIsBlocked: a card that does not tell its counters says so only
 // when it is asked. The Registration Authority finds it in the audit trail.
 func TestPUKThatIsBlocked(t *testing.T) {

@@ -114,6 +114,8 @@ func TestWhatTheCardSaysBeforeAnythingIsAsked(t *testing.T) {
 	}
 	edit(func(s *emulator.State) { s.PINTries, s.PUKTries = 0, 0 })
 	wantCode(t, start(), problem.PUKBlocked)
+	edit(func(s *emulator.State) { s.PUKDisabled = true })
+	wantCode(t, start(), problem.PUKDisabled)
 	d.readers.Remove(reader)
 	wantCode(t, start(), problem.NoCard)
 	d.readers.Unplug(reader)

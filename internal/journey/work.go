@@ -157,18 +157,22 @@ func kinds(c card.Card) []card.KeyKind {
 }
 
 // spare keeps the last try of an unlocking key (R3): an error where the card
-// says of every key that unblocks it that no more than this many are left.
+// says of every key that unblocks it that no more than this many are left. A
+// key that was put out of use on purpose is no sign that somebody has guessed.
 func spare(state card.State, kinds []card.KeyKind, least int) error {
-	most := 0
+	most, disabled := 0, false
 	for _, kind := range kinds {
 		c := state.Key(kind)
 		if !c.Known || c.Left > least {
 			return nil
 		}
-		most = max(most, c.Left)
+		most, disabled = max(most, c.Left), disabled || c.Disabled
 	}
-	if most > 0 {
+	switch {
+	case most > 0:
 		return problem.New(problem.PUKLastTry)
+	case disabled:
+		return problem.New(problem.PUKDisabled)
 	}
 	return problem.New(problem.PUKBlocked)
 }
@@ -209,7 +213,7 @@ func (e *Engine) unblock(ctx context.Context, s *session, c card.Card, envelope 
 		return e.refused(ctx, s, c, envelope, wrong)
 	case errors.As(err, &blocked):
 		e.report(ctx, s, c, outcome(envelope, api.OutcomeBlocked, api.HoldsUnknown))
-		return 0, problem.Wrap(problem.PUKBlocked, err)
+		return 0, Fault(err)
 	case err != nil:
 		return 0, err
 	}

@@ -20,6 +20,7 @@ const (
 	CardNotLocked   Code = "LK-1016"
 	CardLocked      Code = "LK-1017"
 	CertExpired     Code = "LK-1018"
+	PUKDisabled     Code = "LK-1019"
 )
 
 // Codes of the workstation's camera.

@@ -58,9 +58,10 @@ func Judge(p Policy, c face.Challenge, w []face.Window, shots []Shot, same float
 		d.Reason = face.NoTurn
 	// What it can't.
 	case !seen,
-		asked && !(moved.Depth >= p.MinDepth && moved.Depth <= p.MaxDepth && moved.Excess() <= p.MaxExcess),
+		asked && !(moved.Depth >= p.MinDepth && moved.Depth <= p.MaxDepth),
+		asked && !(moved.Excess() <= p.MaxExcess && moved.Solid() >= p.MinSolid),
 		!(shade.Shading >= p.MinShading),
-		!(shade.Veil <= p.MaxVeil),
+		!(shade.Skin() >= p.MinSkin),
 		texture > p.MaxTexture,
 		!(jump <= p.MaxJump),
 		!(same >= p.MinSame):

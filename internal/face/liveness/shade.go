@@ -17,6 +17,11 @@ type Shade struct {
 	Veil float64
 }
 
+// Skin is how much more the answer is a head's than a mirror's. Shading and veil
+// are noisy where the screen adds little light, but no mirror has the one
+// without the other.
+func (s Shade) Skin() float64 { return s.Shading - s.Veil }
+
 // MeasureShade fits each cell's light with the screen's at a lag.
 func MeasureShade(c face.Challenge, w []face.Window, shots []*Shot, lag time.Duration) Shade {
 	if len(w) != len(c.Steps) || len(shots) < 4 {
