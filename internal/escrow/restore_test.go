@@ -70,7 +70,9 @@ func histories(n int) [][]string {
 // restored counts.
 type restored struct{ cases, lacking int }
 
-func (r *restored) add(more restored) { r.cases, r.lacking = r.cases+more.cases, r.lacking+more.lacking }
+func (r *restored) add(more restored) {
+	r.cases, r.lacking = r.cases+more.cases, r.lacking+more.lacking
+}
 
 func (s *site) everyRestore(t *testing.T, history []string) (all restored) {
 	c := s.issue(t, false)
