@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"latchkey/internal/api"
 	"latchkey/internal/escrow"
@@ -29,7 +30,13 @@ type site struct {
 
 func newSite(t testing.TB, database string, b escrow.Breaker) *site {
 	t.Helper()
-	db, err := store.Open(t.Context(), database, store.Options{Node: "test"})
+	return newSiteAt(t, database, b, nil)
+}
+
+// newSiteAt has a clock of the test's; nil: the database's.
+func newSiteAt(t testing.TB, database string, b escrow.Breaker, clock func() time.Time) *site {
+	t.Helper()
+	db, err := store.Open(t.Context(), database, store.Options{Node: "test", Clock: clock})
 	must(t, err)
 	t.Cleanup(func() { must(t, db.Close()) })
 	if db.Dialect() == store.SQLite { // power cuts are not what these tests are about
@@ -68,15 +75,22 @@ func (s *site) open(node string) {
 
 func (s *site) path(node string) string { return filepath.Join(s.folder, node+".journal") }
 
-// node is the same site as another node has it.
-func (s *site) node(name string) *site {
+// again is the same site after a restart of its node.
+func (s *site) again(node string) *site {
 	s.t.Helper()
 	v := *s.vault
 	other := *s
 	other.vault = &v
-	other.open(name)
-	must(s.t, other.journal.Accept(s.t.Context(), s.db, missing))
+	other.open(node)
 	return &other
+}
+
+// node is the same site as another node has it.
+func (s *site) node(name string) *site {
+	s.t.Helper()
+	other := s.again(name)
+	must(s.t, other.journal.Accept(s.t.Context(), s.db, missing))
+	return other
 }
 
 // tables are those that a backup has, parents first. The audit trail goes on.

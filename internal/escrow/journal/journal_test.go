@@ -463,7 +463,7 @@ func TestAnyHistory(t *testing.T) {
 // FuzzReader: a file of anything is read or refused, and never in a panic; what
 // is read can be gone on with.
 func FuzzReader(f *testing.F) {
-	o := Options{Keys: ring(f)}
+	o := unsynced(f)
 	j, path := create(f, o)
 	add(f, j, 1, true)
 	raw, err := os.ReadFile(path)
