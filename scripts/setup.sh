@@ -11,6 +11,7 @@ packages=(
   opensc yubico-piv-tool yubikey-manager # the tools that examine the card
   chromium                           # the browser that walks through the pages
   postgresql                         # the larger of the two databases
+  softhsm2                           # an HSM in software, for the key provider pkcs11
   openssl util-linux
 )
 
