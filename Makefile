@@ -33,6 +33,7 @@ test: build check cross unit ## Every test
 check: ## gofmt and vet
 	@test -z "$$(gofmt -l cmd internal)" || { gofmt -l cmd internal; echo "run gofmt -w on these"; exit 1; }
 	go vet ./...
+	go vet -tags pkcs11 ./internal/seal/hsm ./cmd/latchkeyd
 
 cross: ## The application builds without cgo for every platform
 	@for p in $(PLATFORMS); do \
@@ -42,10 +43,12 @@ cross: ## The application builds without cgo for every platform
 
 unit: ## Unit, conformance, command, browser and card-tool tests with the race detector
 	go test $(RACE) -count=1 -timeout 14m $$(go list ./... | grep -v internal/face/attacks)
+	go test $(RACE) -count=1 -tags pkcs11 ./internal/seal/hsm # that of a latchkeyd with an HSM
 	go test -count=1 ./internal/face/attacks # pictures are drawn pixel by pixel: ten times as long with the detector
 
 bench: build ## Benchmarks: one figure is worth little, ratios of one run are
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+	go test -run '^$$' -bench BenchmarkRewrap -benchtime 1x -timeout 30m ./internal/escrow/upkeep -rewrap-keys 1000000
 
 soak: build ## The slower proofs: longer fuzzing and fault runs
 	scripts/soak.sh

@@ -12,6 +12,7 @@ packages=(
   gnupg gpg-agent scdaemon           # those of OpenPGP cards too
   chromium                           # the browser that walks through the pages
   postgresql                         # the larger of the two databases
+  softhsm2                           # an HSM in software, for the key provider pkcs11
   openssl util-linux
 )
 

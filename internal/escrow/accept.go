@@ -89,7 +89,7 @@ func (j *KeyJournal) accept(ctx context.Context, db *store.DB, operator bool) er
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.open == nil {
-		open, err := journal.Create(ctx, j.path, j.node, time.Now(), j.options)
+		open, err := journal.Create(j.path, j.node, time.Now(), j.options)
 		if err != nil {
 			return fault(err)
 		}

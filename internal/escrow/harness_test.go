@@ -5,6 +5,7 @@ import (
 	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/hpke"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -127,6 +128,7 @@ func (v *vault) begin(t fataler, c *chip) *session {
 func (s *session) release(t fataler, step int) (api.Release, int64, error) {
 	t.Helper()
 	var e api.Envelope
+	var stopped escrow.Stopped
 	ctx := context.Background()
 	err := s.v.db.Update(ctx, func(tx *store.Tx) error {
 		c, err := tx.LockCard(ctx, s.chip.id)
@@ -137,9 +139,14 @@ func (s *session) release(t fataler, step int) (api.Release, int64, error) {
 		if err != nil {
 			return err
 		}
-		e, err = s.v.Release(ctx, tx, x, &c, step, nil)
+		if e, err = s.v.Release(ctx, tx, x, &c, step, nil); errors.As(err, &stopped) {
+			return nil // what it has written down is kept
+		}
 		return err
 	})
+	if stopped.Problem != nil {
+		err = stopped
+	}
 	if err != nil {
 		return api.Release{}, 0, err
 	}

@@ -170,13 +170,14 @@ const (
 )
 
 // Create makes a journal that must not be there yet (fs.ErrExist).
-func Create(ctx context.Context, path, node string, at time.Time, o Options) (*Journal, error) {
+func Create(path, node string, at time.Time, o Options) (*Journal, error) {
 	f, err := o.open(path, os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return nil, fmt.Errorf("create key journal: %w", err)
 	}
 	j := &Journal{path: path, o: o, file: f, ring: o.Keys, listed: map[string]bool{}, state: newState()}
-	contents, err := json.Marshal(head{Version: 1, ID: store.NewID(), Node: node, Made: at.UTC()})
+	j.state.id, j.state.node = store.NewID(), node
+	contents, err := json.Marshal(head{Version: 1, ID: j.state.id, Node: node, Made: at.UTC()})
 	if err == nil {
 		_, err = j.write(typeHead, contents, true)
 	}
@@ -185,9 +186,6 @@ func Create(ctx context.Context, path, node string, at time.Time, o Options) (*J
 	}
 	if err != nil {
 		return nil, fmt.Errorf("create key journal: %w", errors.Join(err, f.Close(), os.Remove(path)))
-	}
-	if err := j.catchUp(ctx); err != nil {
-		return nil, errors.Join(err, f.Close())
 	}
 	return j, nil
 }

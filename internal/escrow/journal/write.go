@@ -132,14 +132,14 @@ func (s *state) confirm(line int64) {
 	s.entries++
 	s.keys[short(o.key)] = struct{}{}
 	s.stands(o.card, o.version)
-	if line > s.confirmed {
-		s.confirmed = line
-		for n := range s.open { // a node's transactions commit in their order
-			if n < line {
-				delete(s.open, n)
-			}
-		}
+	// Transactions commit in their order, but may be confirmed in another. What
+	// an earlier process left unconfirmed stays: there is little of it.
+	if line < s.confirmed {
+		delete(s.open, line)
+		return
 	}
+	delete(s.open, s.confirmed)
+	s.confirmed = line
 }
 
 func (s *state) stands(card string, version int64) {

@@ -8,13 +8,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/ThalesGroup/crypto11"
-	"github.com/miekg/pkcs11"
 
 	"latchkey/internal/problem"
 	"latchkey/internal/seal"
@@ -65,21 +65,27 @@ func (p *provider) with(fn func(c *crypto11.Context) error) error {
 	return err
 }
 
+// The module's errors by what they mean; all others: it cannot be reached. Some
+// come as text only (crypto11), so they are known by their names.
+var (
+	refusals = []string{"CKR_PIN_INCORRECT", "CKR_PIN_LOCKED", "CKR_PIN_EXPIRED", "CKR_PIN_INVALID", "CKR_PIN_LEN_RANGE",
+		"CKR_KEY_FUNCTION_NOT_PERMITTED", "CKR_MECHANISM_INVALID", "CKR_USER_TYPE_INVALID"}
+	// SoftHSM says CKR_GENERAL_ERROR where a tag is wrong.
+	mismatches = []string{"CKR_ENCRYPTED_DATA_INVALID", "CKR_ENCRYPTED_DATA_LEN_RANGE", "CKR_GENERAL_ERROR"}
+)
+
 // fault says what an error of the module is.
 func fault(err error) error {
-	var code pkcs11.Error
 	var p *problem.Problem
-	switch {
-	case err == nil || errors.As(err, &p):
+	if err == nil || errors.As(err, &p) {
 		return err
-	case errors.As(err, &code):
-		switch code {
-		case pkcs11.CKR_PIN_INCORRECT, pkcs11.CKR_PIN_LOCKED, pkcs11.CKR_PIN_EXPIRED, pkcs11.CKR_KEY_FUNCTION_NOT_PERMITTED,
-			pkcs11.CKR_MECHANISM_INVALID, pkcs11.CKR_USER_TYPE_INVALID:
-			return problem.Wrap(problem.ProviderRefused, err)
-		case pkcs11.CKR_ENCRYPTED_DATA_INVALID, pkcs11.CKR_ENCRYPTED_DATA_LEN_RANGE, pkcs11.CKR_GENERAL_ERROR:
-			return problem.Wrap(problem.KeyWrong, err)
-		}
+	}
+	has := func(name string) bool { return strings.Contains(err.Error(), name) }
+	switch {
+	case slices.ContainsFunc(refusals, has):
+		return problem.Wrap(problem.ProviderRefused, err)
+	case slices.ContainsFunc(mismatches, has):
+		return problem.Wrap(problem.KeyWrong, err)
 	}
 	return problem.Wrap(problem.ProviderGone, err)
 }
