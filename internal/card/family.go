@@ -120,6 +120,14 @@ type KeyUnblocker interface {
 	Rotate(ctx context.Context, kind KeyKind, key, next string) error
 }
 
+// KeyKinds are the kinds of keys that unblock a card, the best first.
+func KeyKinds(c Card) []KeyKind {
+	if k, ok := c.(KeyUnblocker); ok {
+		return k.KeyKinds()
+	}
+	return []KeyKind{KeyAdministration}
+}
+
 // ResettingCodeSetter is a card whose resetting code is set with another key.
 type ResettingCodeSetter interface {
 	// SetResettingCode sets the resetting code with the admin PIN.

@@ -159,7 +159,7 @@ func (d *Doctor) card(ctx context.Context, r card.Reader) []Finding {
 	if r.Presence == card.Mute {
 		return []Finding{bad(name, card.ErrMute), unknown("Certificates", untested)}
 	}
-	id, state, certificates, err := d.read(ctx, r.Name)
+	id, state, kinds, certificates, err := d.read(ctx, r.Name)
 	if err != nil {
 		return []Finding{bad(name, err), unknown("Certificates", untested)}
 	}
@@ -176,38 +176,34 @@ func (d *Doctor) card(ctx context.Context, r card.Reader) []Finding {
 		detail += ". It does not say whether it is locked."
 	}
 	f := good(name, detail)
-	if state.Key(card.KeyPUK).Blocked() && state.Key(card.KeyPUK).Disabled {
-		f = bad(name, problem.New(problem.PUKDisabled))
-	} else if state.Key(card.KeyPUK).Blocked() {
-		f = bad(name, problem.New(problem.PUKBlocked))
-	} else if state.Key(card.KeyPUK).Known && state.Key(card.KeyPUK).Left == 1 {
-		f = bad(name, problem.New(problem.PUKLastTry))
+	if err := journey.Spare(state, kinds, 1); err != nil {
+		f = bad(name, err)
 	}
 	return []Finding{f, d.certificates(certificates)}
 }
 
-func (d *Doctor) read(ctx context.Context, reader string) (id card.Identity, state card.State, certificates []card.Certificate, err error) {
+func (d *Doctor) read(ctx context.Context, reader string) (id card.Identity, state card.State, kinds []card.KeyKind, certificates []card.Certificate, err error) {
 	conn, err := d.Readers.Connect(ctx, reader)
 	if err != nil {
-		return id, state, nil, err
+		return id, state, nil, nil, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	if err := conn.Begin(ctx); err != nil {
-		return id, state, nil, err
+		return id, state, nil, nil, err
 	}
 	defer func() { err = errors.Join(err, conn.End(card.LeaveCard)) }()
 	c, err := recognise.Open(ctx, conn)
 	if err != nil {
-		return id, state, nil, err
+		return id, state, nil, nil, err
 	}
 	if id, err = c.Identity(ctx); err != nil {
-		return id, state, nil, err
+		return id, state, nil, nil, err
 	}
 	if state, err = c.State(ctx); err != nil {
-		return id, state, nil, err
+		return id, state, nil, nil, err
 	}
 	certificates, err = c.Certificates(ctx)
-	return id, state, certificates, err
+	return id, state, card.KeyKinds(c), certificates, err
 }
 
 // certificates says which of them expires first.

@@ -102,7 +102,7 @@ func (e *Engine) read(ctx context.Context, reader string) (facts, error) {
 		return facts{}, err
 	}
 	defer done(card.LeaveCard)
-	f := facts{rules: c.PINRules(), kinds: kinds(c)}
+	f := facts{rules: c.PINRules(), kinds: card.KeyKinds(c)}
 	if f.identity, err = c.Identity(ctx); err != nil {
 		return facts{}, err
 	}
@@ -116,7 +116,7 @@ func (e *Engine) read(ctx context.Context, reader string) (facts, error) {
 // usable says what is wrong with a card before the service is asked, nil for
 // nothing.
 func (f facts) usable(purpose api.Purpose, now time.Time) error {
-	if err := spare(f.state, f.kinds, 0); err != nil {
+	if err := Spare(f.state, f.kinds, 0); err != nil {
 		return err
 	}
 	if purpose == api.PurposeLocked && f.state.PIN.Known && f.state.PIN.Left > 0 {

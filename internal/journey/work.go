@@ -126,7 +126,7 @@ func (e *Engine) step(ctx context.Context, s *session, c card.Card, passcode str
 	if err != nil {
 		return 0, err
 	}
-	if err := spare(state, kinds(c), 1); err != nil {
+	if err := Spare(state, card.KeyKinds(c), 1); err != nil {
 		return 0, err
 	}
 	e.set(func(v *View) { v.Progress = ProgressRelease })
@@ -138,7 +138,7 @@ func (e *Engine) step(ctx context.Context, s *session, c card.Card, passcode str
 		return 0, err
 	}
 	// The kind of the key is known only now.
-	if err := spare(state, []card.KeyKind{card.KeyKind(keys.Kind)}, 1); err != nil {
+	if err := Spare(state, []card.KeyKind{card.KeyKind(keys.Kind)}, 1); err != nil {
 		return 0, err
 	}
 	e.set(func(v *View) { v.Progress = ProgressCard })
@@ -148,18 +148,10 @@ func (e *Engine) step(ctx context.Context, s *session, c card.Card, passcode str
 	return e.unblock(ctx, s, c, envelope, keys, passcode)
 }
 
-// kinds are the kinds of keys that unblock a card.
-func kinds(c card.Card) []card.KeyKind {
-	if k, ok := c.(card.KeyUnblocker); ok {
-		return k.KeyKinds()
-	}
-	return []card.KeyKind{card.KeyAdministration}
-}
-
-// spare keeps the last try of an unlocking key (R3): an error where the card
+// Spare keeps the last try of an unlocking key (R3): an error where the card
 // says of every key that unblocks it that no more than this many are left. A
 // key that was put out of use on purpose is no sign that somebody has guessed.
-func spare(state card.State, kinds []card.KeyKind, least int) error {
+func Spare(state card.State, kinds []card.KeyKind, least int) error {
 	most, disabled := 0, false
 	for _, kind := range kinds {
 		c := state.Key(kind)
