@@ -71,6 +71,7 @@ type Config struct {
 	PasscodeMin        int    `name:"passcode_min" help:"Fewest digits of a passcode, 4 to 16."`
 	PasscodeMax        int    `name:"passcode_max" help:"Most digits of a passcode; the card may allow fewer."`
 	PasscodeDigitsOnly bool   `name:"passcode_digits_only" help:"Passcodes are digits only."`
+	RotateAdminKeys    bool   `name:"rotate_administration_keys" help:"Replace the administration key of a GIDS card at each unlock. The new one then passes the workstation."`
 	AllowUnproven      bool   `name:"allow_unproven" help:"Serve cards that cannot prove themselves by our record."`
 	CardRoots          string `name:"card_roots" help:"Issuers of cards (PEM): certificates that a card brings count if they come from one of these."`
 	MinApplication     string `name:"min_application" help:"Oldest version of the application that is served."`

@@ -100,7 +100,7 @@ var each = []struct{ name, def, file, env, flag string }{
 	{"smpp_address", "", "f:1", "e:2", "l:3"}, {"smpp_tls", "true", "false", "true", "false"}, {"smpp_ca_file", "", "/f", "/e", "/l"},
 	{"smpp_system_id", "", "f", "e", "l"}, {"smpp_password", "", "f", "e", ""}, {"smpp_sender", "", "f", "e", "l"}, {"smpp_payload", "false", "true", "false", "true"},
 	{"passcode_min", "6", "4", "5", "8"}, {"passcode_max", "8", "9", "6", "16"},
-	{"passcode_digits_only", "true", "false", "true", "false"}, {"allow_unproven", "true", "false", "true", "false"}, {"card_roots", "", "/f", "/e", "/l"},
+	{"passcode_digits_only", "true", "false", "true", "false"}, {"rotate_administration_keys", "false", "true", "false", "true"}, {"allow_unproven", "true", "false", "true", "false"}, {"card_roots", "", "/f", "/e", "/l"},
 	{"min_application", "", "1.2.3", "2.0.0-rc.1", "3"}, {"update_url", "", "https://f.example", "https://e.example/a", "https://l.example"},
 	{"session_time", "15m0s", "1m0s", "1h0m0s", "20m30s"}, {"wrong_codes", "5", "1", "2", "3"}, {"wrong_codes_daily", "20", "1", "2", "3"},
 	{"holder_failures", "100", "1", "2", "3"}, {"sends_per_card", "5", "1", "2", "3"}, {"sends_per_address", "10", "1", "2", "3"},

@@ -142,6 +142,9 @@ func (b *Base) unlocking(ctx context.Context, c *config.Config, log *slog.Logger
 func (b *Base) escrow(signing ed25519.PrivateKey, c *config.Config) *escrow.Escrow {
 	options := []escrow.Option{escrow.WithBreaker(escrow.Breaker{PerMinute: c.ReleasesMinute, PerHour: c.ReleasesHour,
 		UnprovenPerMinute: c.UnprovenMinute, UnprovenPerHour: c.UnprovenHour, Reopen: c.BreakerReopen})}
+	if c.RotateAdminKeys {
+		options = append(options, escrow.WithAdministrationKeyRotation())
+	}
 	if b.Journal != nil {
 		options = append(options, escrow.WithJournal(b.Journal))
 	}

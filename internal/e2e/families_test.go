@@ -58,6 +58,31 @@ func TestUnlockAGIDSCard(t *testing.T) {
 	}
 }
 
+// TestRotateTheKeyOfAGIDSCard: where the policy wants it, each unlock replaces the
+// administration key, and the one before is of no use.
+func TestRotateTheKeyOfAGIDSCard(t *testing.T) {
+	w := newCardWorld(t, "--family", "gids")
+	w.daemon.stop()
+	w.settings = append(w.settings, "LATCHKEYD_ROTATE_ADMINISTRATION_KEYS=true")
+	w.serve(freeAddress(t))
+	before := gidsKey
+	for _, fresh := range []string{passcode, "573920"} {
+		w.mustUnlock(fresh)
+		after := w.whole().GIDS.AdminKey
+		if after == before {
+			t.Error("the administration key is the old one")
+		}
+		if out, _ := w.try("", "gids-tool", "--unblock", "--admin-key", before, "--pin", "111222"); strings.Contains(out, "done successfully") {
+			t.Errorf("the old key still works:\n%s", out)
+		}
+		w.contains(w.must("", "gids-tool", "--unblock", "--admin-key", after, "--pin", fresh), "Unblock PIN done successfully")
+		before = after
+		w.vcard.stop()
+		w.insert("--locked")
+	}
+	w.contains(w.must("", "latchkeyd", "audit", "export"), "key.rotated")
+}
+
 // TestUnlockAnOpenPGPCard with the key that the escrow has. The admin PIN is
 // replaced, a resetting code stays.
 func TestUnlockAnOpenPGPCard(t *testing.T) {

@@ -55,28 +55,47 @@ func (e *Escrow) Answer(ctx context.Context, tx *store.Tx, s store.Session, c *s
 	if err != nil {
 		return api.Envelope{}, noKey(err)
 	}
-	key := untried(pair, done)
-	if key == nil {
+	if step == 1 && c.OpenAttempt != "" && c.OpenAttempt != s.ID && pair.pending != nil {
+		if c.PendingFirst, err = reorder(ctx, tx, *c, pair); err != nil {
+			return api.Envelope{}, err
+		}
+	}
+	p := planned{action: api.ActionAnswer, key: untried(pair, c.PendingFirst, done), challenge: challenge}
+	if p.key == nil {
 		return api.Envelope{}, problem.Wrap(problem.ReleaseMismatch, fmt.Errorf("nothing follows step %d", len(done)))
 	}
-	if key.Kind != cardkey.Admin3DES {
-		return api.Envelope{}, problem.Wrap(problem.CardNoKey, fmt.Errorf("a key of kind %s answers no challenge", key.Kind))
+	if p.key.Kind != cardkey.Admin3DES {
+		return api.Envelope{}, problem.Wrap(problem.CardNoKey, fmt.Errorf("a key of kind %s answers no challenge", p.key.Kind))
 	}
 	if err := e.count(ctx, tx, s); err != nil {
 		return api.Envelope{}, err
 	}
-	return e.give(ctx, tx, s, c, step, planned{action: api.ActionAnswer, key: key, challenge: challenge})
+	if e.rotatesAdmin && p.key == pair.current && pair.many == nil {
+		if p.next = pair.pending; p.next == nil {
+			if p.next, err = e.addPending(ctx, tx, s, c, pair); err != nil {
+				return api.Envelope{}, err
+			}
+		}
+		if err := e.record(ctx, tx, s, *c, c.KeysVersion+1, *p.key, *p.next); err != nil {
+			return api.Envelope{}, err
+		}
+	}
+	return e.give(ctx, tx, s, c, step, p)
 }
 
 // untried is the likeliest key that a session's card has not refused, nil for
 // none, or where the session has unlocked it already.
-func untried(have pair, done []store.Release) *store.Key {
+func untried(have pair, pendingFirst bool, done []store.Release) *store.Key {
 	for _, r := range done {
 		if r.Outcome == string(api.OutcomeUnlocked) {
 			return nil
 		}
 	}
-	for _, k := range have.held() {
+	held := have.held()
+	if pendingFirst && have.many == nil {
+		slices.Reverse(held)
+	}
+	for _, k := range held {
 		if !refused(k.ID, done) {
 			return k
 		}

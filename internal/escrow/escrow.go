@@ -24,6 +24,7 @@ package escrow
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,6 +44,8 @@ type Escrow struct {
 	service string
 	journal *KeyJournal
 	breaker Breaker
+	// rotatesAdmin: an administration key is replaced at each unlock.
+	rotatesAdmin bool
 }
 
 // Option is what an Escrow can have beside what it needs.
@@ -54,6 +57,11 @@ func WithJournal(j *KeyJournal) Option { return func(e *Escrow) { e.journal = j 
 
 // WithBreaker bounds how many releases there may be.
 func WithBreaker(b Breaker) Option { return func(e *Escrow) { e.breaker = b } }
+
+// WithAdministrationKeyRotation has the administration key of a card replaced at
+// each unlock. The new one then passes the workstation in clear, which the key
+// of a card that is not rotated never does.
+func WithAdministrationKeyRotation() Option { return func(e *Escrow) { e.rotatesAdmin = true } }
 
 // New makes an Escrow. signing is the key that applications have pinned and
 // service the name that is part of every sealed answer.
@@ -198,6 +206,9 @@ func (e *Escrow) give(ctx context.Context, tx *store.Tx, s store.Session, c *sto
 		nextID = p.next.ID
 		if r.Next, err = e.open(ctx, tx, *c, *p.next); err != nil {
 			return api.Envelope{}, err
+		}
+		if !cardkey.Leaves(p.next.Kind) {
+			r.Next = hex.EncodeToString([]byte(r.Next))
 		}
 	}
 	envelope, err := api.SealRelease(r, s.PublicKey, e.signing, e.service, s.ID, c.Identifier, c.Epoch, step)

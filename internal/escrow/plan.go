@@ -89,7 +89,7 @@ func plan(have pair, pendingFirst bool, done []store.Release) (p planned, ok boo
 	last := done[len(done)-1]
 	switch {
 	case last.Action == string(api.ActionAnswer):
-		k := untried(have, done)
+		k := untried(have, pendingFirst, done)
 		return planned{action: api.ActionAnswer, key: k}, last.Outcome == string(api.OutcomeRefused) && k != nil
 	case last.Action != string(api.ActionUnblock):
 		return planned{}, false

@@ -64,6 +64,11 @@ func (e *Engine) challenge(ctx context.Context, s *session, c card.ChallengeUnbl
 	case err != nil:
 		return 0, err
 	}
+	if released.Next != "" {
+		if r.Holds, err = e.rotateAdmin(ctx, c, released.Next); err != nil {
+			return 0, err
+		}
+	}
 	err = c.UnblockAuthenticated(ctx, passcode)
 	if errors.Is(err, card.ErrRefusedPIN) {
 		s.step++ // the authentication is used up
@@ -78,4 +83,23 @@ func (e *Engine) challenge(ctx context.Context, s *session, c card.ChallengeUnbl
 	next := e.report(ctx, s, c, r)
 	e.set(func(v *View) { v.Step, v.Waiting = StepDone, nil })
 	return next, nil
+}
+
+// rotateAdmin gives an authenticated card its next administration key and says
+// which it then holds.
+func (e *Engine) rotateAdmin(ctx context.Context, c card.ChallengeUnblocker, next string) (api.Holds, error) {
+	key, err := hex.DecodeString(next)
+	if err != nil {
+		return "", problem.Wrap(problem.ServicePin, errors.New("the next key is not in hexadecimal"))
+	}
+	defer clear(key)
+	err = c.RotateKey(ctx, key)
+	switch {
+	case err == nil:
+		return api.HoldsNext, nil
+	case errors.Is(err, card.ErrRefusedKey), errors.Is(err, card.ErrNotSupported):
+		e.o.Log.Warn("the card does not take a new administration key", "err", err)
+		return api.HoldsKey, nil
+	}
+	return "", err
 }

@@ -14,6 +14,7 @@ import (
 	"latchkey/internal/api"
 	"latchkey/internal/card"
 	"latchkey/internal/card/emulator"
+	"latchkey/internal/escrow"
 	"latchkey/internal/journey"
 	"latchkey/internal/problem"
 	"latchkey/internal/unlock/unlocktest"
@@ -39,6 +40,10 @@ func kinds() map[string]func(t testing.TB) *desk {
 		"GIDS": func(t testing.TB) *desk { return newDesk(t, emulator.Options{Family: emulator.FamilyGIDS}) },
 		"GIDS external": func(t testing.TB) *desk {
 			return newDesk(t, emulator.Options{Family: emulator.FamilyGIDS, ExternalOnly: true})
+		},
+		"GIDS rotating": func(t testing.TB) *desk {
+			return newDeskOf(t, unlocktest.Options{Escrow: []escrow.Option{escrow.WithAdministrationKeyRotation()}},
+				emulator.Options{Family: emulator.FamilyGIDS}, (*unlocktest.Installation).Enrol)
 		},
 		"OpenPGP": func(t testing.TB) *desk { return newDesk(t, emulator.Options{Family: emulator.FamilyOpenPGP}) },
 	}

@@ -39,6 +39,11 @@ func newDesk(t testing.TB, o emulator.Options) *desk {
 
 func newDeskFor(t testing.TB, o emulator.Options, enrol func(*unlocktest.Installation, testing.TB, *emulator.Card)) *desk {
 	t.Helper()
+	return newDeskOf(t, unlocktest.Options{}, o, enrol)
+}
+
+func newDeskOf(t testing.TB, u unlocktest.Options, o emulator.Options, enrol func(*unlocktest.Installation, testing.TB, *emulator.Card)) *desk {
+	t.Helper()
 	o.PIN = oldPIN
 	if o.Family == "" || o.Family == emulator.FamilyPIV {
 		o.PUK = oldPUK
@@ -50,7 +55,7 @@ func newDeskFor(t testing.TB, o emulator.Options, enrol func(*unlocktest.Install
 	if err := c.Lock(); err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{Installation: unlocktest.New(t, unlocktest.Options{}), t: t, readers: emulator.NewReaders(reader), card: c}
+	d := &desk{Installation: unlocktest.New(t, u), t: t, readers: emulator.NewReaders(reader), card: c}
 	enrol(d.Installation, t, c)
 	d.readers.Insert(reader, c)
 	d.restart()

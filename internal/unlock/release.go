@@ -168,7 +168,7 @@ func (s *Service) Report(ctx context.Context, who Credentials, r api.Report) (ou
 			return notServed(err)
 		}
 		proven, err := s.proven(x, c, r)
-		replied := false
+		replied := false // which proves the key that the card had before
 		if err == nil {
 			replied, err = s.Escrow.CheckReply(ctx, tx, x, c, r)
 		}
@@ -178,7 +178,7 @@ func (s *Service) Report(ctx context.Context, who Credentials, r api.Report) (ou
 		if err != nil {
 			return err
 		}
-		result, err := s.Escrow.Report(ctx, tx, x, &c, r, proven || replied)
+		result, err := s.Escrow.Report(ctx, tx, x, &c, r, proven || replied && r.Holds == api.HoldsKey)
 		if err != nil {
 			return err
 		}

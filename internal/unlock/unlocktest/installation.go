@@ -61,6 +61,7 @@ func (x *Installation) Restarted() *unlock.Service { return unlock.New(x.parts, 
 type Options struct {
 	Database string // "" is a fresh SQLite
 	Config   func(*unlock.Config)
+	Escrow   []escrow.Option
 	Clock    bool // a clock that tests set; else the database's own
 	// Face, where set, is who looks at faces; face verification is offered then.
 	Face face.Checker
@@ -110,7 +111,7 @@ func New(t testing.TB, o Options) *Installation {
 	if o.Queue {
 		x.outbox.queue = newQueue(t, x.DB, filepath.Join(folder, "mail"), log)
 	}
-	x.Escrow = escrow.New(x.Keys, signing, config.Name)
+	x.Escrow = escrow.New(x.Keys, signing, config.Name, o.Escrow...)
 	x.parts = unlock.Parts{DB: x.DB, Directory: x.Dir, Escrow: x.Escrow, Keys: x.Keys, Sender: x, Face: o.Face,
 		SigningKey: signing.Public().(ed25519.PublicKey), Log: log}
 	x.Sessions = unlock.New(x.parts, config)
