@@ -43,6 +43,7 @@ type Escrow struct {
 	service string
 	journal *KeyJournal
 	breaker Breaker
+	alerts  func(Alert) // nil: nobody is told
 }
 
 // Option is what an Escrow can have beside what it needs.
@@ -104,7 +105,7 @@ func (e *Escrow) Release(ctx context.Context, tx *store.Tx, s store.Session, c *
 		err = problem.Wrap(problem.CardNoKey, fmt.Errorf("a key of kind %s never leaves the service", pair.current.Kind))
 	}
 	if err == nil {
-		err = e.fresh(ctx, tx, *c)
+		err = e.fresh(ctx, tx, s, *c)
 	}
 	if err == nil {
 		err = pair.sort(ctx, tx, *c)
