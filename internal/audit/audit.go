@@ -55,7 +55,8 @@ const (
 	KeyRotated        = "key.rotated"
 	KeyRefused        = "key.refused"
 	KeyBlocked        = "key.blocked"
-	KeyRestored       = "key.restored" // from a key journal
+	CardDisagrees     = "card.disagrees" // with the escrow: the RA should look at it
+	KeyRestored       = "key.restored"   // from a key journal
 	KeysReconciled    = "keys.reconciled"
 	KeysRewrapped     = "keys.rewrapped"
 	KeyRotatedKEK     = "keys.kek_rotated"

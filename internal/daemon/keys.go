@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/ed25519"
 	"log/slog"
 	"os"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"latchkey/internal/config"
+	"latchkey/internal/escrow"
 	"latchkey/internal/problem"
 	"latchkey/internal/seal"
 	"latchkey/internal/seal/hsm"
@@ -54,6 +56,43 @@ func keyProvider(c *config.Config, name string) (seal.Provider, error) {
 			CAFile: c.VaultCAFile, Mount: c.VaultMount, Key: c.VaultKey})
 	}
 	return seal.NewFile(c.KeyPath())
+}
+
+// alerts tells operators of cards that disagree with the escrow: a line of the
+// log and a figure. The card is known by its random id alone, which the trail
+// has too.
+type alerts struct {
+	log   *slog.Logger
+	count *prometheus.CounterVec
+}
+
+func newAlerts(log *slog.Logger) alerts {
+	a := alerts{log, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "latchkey_card_disagreements_total",
+		Help: "Cards that disagree with the escrow: refused (every key), blocked, record (older than the key journal, or tampered with)."},
+		[]string{"reason"})}
+	for _, reason := range escrow.Reasons() {
+		a.count.WithLabelValues(reason) // there from the start, so that the first one is a rise
+	}
+	return a
+}
+
+func (a alerts) tell(x escrow.Alert) {
+	a.count.WithLabelValues(x.Reason).Inc()
+	a.log.Warn("a card disagrees with the escrow: the Registration Authority should look at it", "reason", x.Reason, "card", x.CardID,
+		"session", x.Session, "proven", x.Proven)
+}
+
+func (b *Base) escrow(signing ed25519.PrivateKey, c *config.Config, a alerts) *escrow.Escrow {
+	options := []escrow.Option{escrow.WithBreaker(escrow.Breaker{PerMinute: c.ReleasesMinute, PerHour: c.ReleasesHour,
+		UnprovenPerMinute: c.UnprovenMinute, UnprovenPerHour: c.UnprovenHour, Reopen: c.BreakerReopen}),
+		escrow.WithAlerts(a.tell)}
+	if b.Journal != nil {
+		options = append(options, escrow.WithJournal(b.Journal))
+	}
+	if c.RotateAdminKeys {
+		options = append(options, escrow.WithAdministrationKeyRotation())
+	}
+	return escrow.New(b.Keys, signing, c.Name, options...)
 }
 
 // watchEvery is how often a node looks for newer data keys and compares the

@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"latchkey/internal/api"
 	"latchkey/internal/config"
 	"latchkey/internal/deliver"
@@ -104,6 +106,7 @@ type unlocking struct {
 	sessions *unlock.Service
 	queue    *deliver.Queue
 	faces    Faces
+	alerts   prometheus.Collector
 }
 
 func (b *Base) unlocking(ctx context.Context, c *config.Config, log *slog.Logger) (unlocking, error) {
@@ -127,7 +130,8 @@ func (b *Base) unlocking(ctx context.Context, c *config.Config, log *slog.Logger
 	if err != nil {
 		return unlocking{}, err
 	}
-	sessions := unlock.New(unlock.Parts{DB: b.DB, Directory: b.Directory, Escrow: b.escrow(signing, c),
+	alerts := newAlerts(log)
+	sessions := unlock.New(unlock.Parts{DB: b.DB, Directory: b.Directory, Escrow: b.escrow(signing, c, alerts),
 		Keys: b.Keys, Sender: queue, Face: faces.Checker, SigningKey: signing.Public().(ed25519.PublicKey), Log: log},
 		unlock.Config{Name: c.Name, Organisation: c.Organisation, Contact: contact(c), Methods: append(methods(c), status), Face: faceConfig(c, faces),
 			PasscodeRules:  api.PasscodeRules{MinLength: c.PasscodeMin, MaxLength: c.PasscodeMax, DigitsOnly: c.PasscodeDigitsOnly},
@@ -136,19 +140,7 @@ func (b *Base) unlocking(ctx context.Context, c *config.Config, log *slog.Logger
 				SendsPerAddress: c.SendsPerAddress, SendsPerNetwork: c.SendsPerNetwork, SendsTotal: c.SendsTotal,
 				WrongCodesDaily: c.WrongCodesDaily, HolderFailures: c.HolderFailures,
 				StartsPerNetwork: c.StartsPerNetwork, StartsTotal: c.StartsTotal}})
-	return unlocking{sessions, queue, faces}, nil
-}
-
-func (b *Base) escrow(signing ed25519.PrivateKey, c *config.Config) *escrow.Escrow {
-	options := []escrow.Option{escrow.WithBreaker(escrow.Breaker{PerMinute: c.ReleasesMinute, PerHour: c.ReleasesHour,
-		UnprovenPerMinute: c.UnprovenMinute, UnprovenPerHour: c.UnprovenHour, Reopen: c.BreakerReopen})}
-	if c.RotateAdminKeys {
-		options = append(options, escrow.WithAdministrationKeyRotation())
-	}
-	if b.Journal != nil {
-		options = append(options, escrow.WithJournal(b.Journal))
-	}
-	return escrow.New(b.Keys, signing, c.Name, options...)
+	return unlocking{sessions, queue, faces, alerts.count}, nil
 }
 
 // methods are the organisation's ways to prove who you are, without faces.

@@ -83,7 +83,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(add
 	edge := service.New(parts.sessions, log)
 	edge.TakeReceipts(parts.queue)
 	state := newReleaseFigures()
-	for _, collector := range []prometheus.Collector{parts.queue.Collector(), state.state} {
+	for _, collector := range []prometheus.Collector{parts.queue.Collector(), parts.alerts, state.state} {
 		if err := edge.Register(collector); err != nil {
 			return fmt.Errorf("register figures: %w", err)
 		}

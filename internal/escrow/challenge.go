@@ -47,7 +47,7 @@ func (e *Escrow) Answer(ctx context.Context, tx *store.Tx, s store.Session, c *s
 	}
 	pair, err := candidates(ctx, tx, c.ID)
 	if err == nil {
-		err = e.fresh(ctx, tx, *c)
+		err = e.fresh(ctx, tx, s, *c)
 	}
 	if err == nil {
 		err = pair.sort(ctx, tx, *c)

@@ -46,6 +46,7 @@ type Escrow struct {
 	breaker Breaker
 	// rotatesAdmin: an administration key is replaced at each unlock.
 	rotatesAdmin bool
+	alerts       func(Alert) // nil: nobody is told
 }
 
 // Option is what an Escrow can have beside what it needs.
@@ -109,7 +110,7 @@ func (e *Escrow) Release(ctx context.Context, tx *store.Tx, s store.Session, c *
 		err = problem.Wrap(problem.CardNoKey, fmt.Errorf("a key of kind %s never leaves the service", pair.current.Kind))
 	}
 	if err == nil {
-		err = e.fresh(ctx, tx, *c)
+		err = e.fresh(ctx, tx, s, *c)
 	}
 	if err == nil {
 		err = pair.sort(ctx, tx, *c)

@@ -65,6 +65,29 @@ func (e *Escrow) Allow(ctx context.Context, tx *store.Tx) error {
 	return e.journal.gate(ctx, tx)
 }
 
+// Closed says what an operator or the breaker has closed, without changing
+// anything, so that nobody goes the whole way to a release in vain. Errors: as
+// Allow.
+func (e *Escrow) Closed(ctx context.Context, tx *store.Tx) error {
+	c, err := tx.ReleaseControl(ctx)
+	if err != nil {
+		return err
+	}
+	switch c.State {
+	case store.ReleasesStopped:
+		return problem.New(problem.ReleasesStopped)
+	case store.ReleasesBehind:
+		return problem.New(problem.EscrowBehind)
+	case store.ReleasesTripped:
+		now, err := tx.Now(ctx)
+		if err == nil && (c.ReopensAt.IsZero() || now.Before(c.ReopensAt)) {
+			err = tripped(c, now)
+		}
+		return err
+	}
+	return nil
+}
+
 func tripped(c store.ReleaseControl, now time.Time) error {
 	p := problem.New(problem.ReleasesTripped)
 	if !c.ReopensAt.IsZero() {

@@ -341,7 +341,7 @@ func (e *Escrow) recordAgain(ctx context.Context, tx *store.Tx, s store.Session,
 
 // fresh makes sure that what the database says of a card's keys is what the
 // service has written there last, as far as that is known.
-func (e *Escrow) fresh(ctx context.Context, tx *store.Tx, c store.Card) error {
+func (e *Escrow) fresh(ctx context.Context, tx *store.Tx, s store.Session, c store.Card) error {
 	candidates, err := tx.CardKeys(ctx, c.ID)
 	if err != nil {
 		return err
@@ -362,6 +362,9 @@ func (e *Escrow) fresh(ctx context.Context, tx *store.Tx, c store.Card) error {
 	if noted := audit.Append(ctx, tx, audit.Event{Actor: audit.ActorService, Action: audit.RecordTampered, CardID: c.ID,
 		Holder: c.HolderID, Details: map[string]string{"record": "where the card's keys stand"}}); noted != nil {
 		return noted
+	}
+	if told := e.disagrees(ctx, tx, c, Alert{Reason: AlertRecord, Session: s.ID}); told != nil {
+		return told
 	}
 	return Stopped{problem.Wrap(problem.CardBehind, err)}
 }

@@ -31,13 +31,22 @@ func (e *Escrow) Report(ctx context.Context, tx *store.Tx, s store.Session, c *s
 		return Result{}, err
 	}
 	row := &done[r.Step-1]
-	if counts(*row, r.Outcome, proven) {
+	news := counts(*row, r.Outcome, proven)
+	if news {
 		if err := e.take(ctx, tx, s, c, row, r, proven); err != nil {
 			return Result{}, err
 		}
 	}
 	result := Result{Outcome: api.Outcome(row.Outcome), Proven: row.Proven}
-	result.NextStep, err = next(ctx, tx, c, done)
+	if result.NextStep, err = next(ctx, tx, c, done); err != nil || !news || c.Epoch != row.Epoch {
+		return result, err
+	}
+	switch {
+	case result.Outcome == api.OutcomeRefused && result.NextStep == 0 && row.Action == string(api.ActionUnblock):
+		err = e.disagrees(ctx, tx, *c, Alert{Reason: AlertRefused, Session: s.ID, Proven: proven})
+	case result.Outcome == api.OutcomeBlocked:
+		err = e.disagrees(ctx, tx, *c, Alert{Reason: AlertBlocked, Session: s.ID, Proven: proven})
+	}
 	return result, err
 }
 

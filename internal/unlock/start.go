@@ -30,13 +30,17 @@ const (
 )
 
 // Start begins a session for whatever card is claimed, known or not. Errors:
-// problem.RequestMalformed, OldApplication, NewerService, RequestRate.
+// problem.RequestMalformed, OldApplication, NewerService, RequestRate, and those
+// of escrow.Closed, whatever the card.
 func (s *Service) Start(ctx context.Context, r api.StartRequest, network string) (out api.Session, err error) {
 	if err := s.checkStart(&r); err != nil {
 		return out, err
 	}
 	err = s.update(ctx, func(tx *store.Tx) error {
 		if err := s.limitStarts(ctx, tx, network); err != nil {
+			return err
+		}
+		if err := s.Escrow.Closed(ctx, tx); err != nil {
 			return err
 		}
 		x, token, err := s.insert(ctx, tx, r, network)
