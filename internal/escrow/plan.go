@@ -3,6 +3,7 @@ package escrow
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"latchkey/internal/api"
 	"latchkey/internal/cardkey"
@@ -98,6 +99,14 @@ func plan(have pair, pendingFirst bool, done []store.Release) (p planned, ok boo
 			if !refused(k.ID, done) {
 				// A try is spent: the key stays as it is until the card has
 				// its tries back, so that a fault in between leaves no doubt.
+				return planned{action: api.ActionUnblock, key: k}, true
+			}
+		}
+	case last.Outcome == string(api.OutcomeFailed):
+		// Nobody knows what the card said to this key. To present it again could
+		// cost a second try, so the other one comes first; it stays as it is.
+		for _, k := range have.held() {
+			if !slices.ContainsFunc(done, func(r store.Release) bool { return r.KeyID == k.ID }) {
 				return planned{action: api.ActionUnblock, key: k}, true
 			}
 		}

@@ -158,6 +158,58 @@ func TestAnyTwoFaultsThenAgain(t *testing.T) {
 	}
 }
 
+// TestPulledAndPutBackAfterACrash does the same where the second fault is no crash:
+// the card is pulled and put back, and the work goes on.
+func TestPulledAndPutBackAfterACrash(t *testing.T) {
+	for name, desk := range kinds() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			all, tried, pairs := commands(t, desk), 0, 0
+			for first := 1; first <= all; first++ {
+				for second := 1; second <= all+14; second++ {
+					for _, after := range []bool{false, true} {
+						if pairs++; (first*7+second*3)%sample() != 0 {
+							continue
+						}
+						tried++
+						d := desk(t)
+						d.crash(first, true)
+						d.pullOnce(second, after)
+						d.restart()
+						if err := d.card.Lock(); err != nil {
+							t.Fatal(err)
+						}
+						d.mustUnlockWithin(2, fmt.Sprintf("a crash at %d, then pulled at %d, after %v", first, second, after))
+					}
+				}
+			}
+			t.Logf("%d of %d pairs of faults tried", tried, pairs)
+		})
+	}
+}
+
+// pullOnce runs an attempt in which the card is torn out at a command and put
+// back. It may end in any way.
+func (d *desk) pullOnce(n int, after bool) {
+	d.t.Helper()
+	d.verified()
+	d.card.SetFaults(tear(n, after))
+	if err := d.engine.SetPasscode(d.t.Context(), passcode); err != nil {
+		d.t.Fatal(err)
+	}
+	v := d.await(func(v journey.View) bool { return v.Waiting != nil || v.Step != journey.StepWorking })
+	if v.Waiting != nil {
+		d.readers.Insert(reader, d.card)
+		v = d.await(func(v journey.View) bool { return v.Step != journey.StepWorking })
+	}
+	d.engine.Close(d.t.Context())
+	d.card.SetFaults(nil)
+	d.readers.Insert(reader, d.card)
+	if v.Step == journey.StepEnded && v.Problem.Code == problem.PUKLastTry {
+		d.t.Errorf("pulled at %d, after %v: the card is down to its last try", n, after)
+	}
+}
+
 // sample is how many pairs of faults there are to one that is tried. The soak
 // run tries all of them.
 func sample() int {

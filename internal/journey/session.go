@@ -49,6 +49,10 @@ type session struct {
 	// unheard is the refusal of a key that the service has not heard of yet:
 	// it must, before anything else is tried on the card.
 	unheard *api.Report
+	// unanswered says that nothing is known of a key that the card was
+	// presented, with wasBlocked: its passcode was blocked before.
+	unanswered *api.Report
+	wasBlocked bool
 }
 
 // readTimeout bounds reading what a card says of itself.

@@ -107,6 +107,9 @@ func (e *Engine) attempt(ctx context.Context, s *session, passcode string) error
 		}
 		s.step = reported.NextStep
 	}
+	if err := e.unanswered(ctx, s, c); err != nil {
+		return err
+	}
 	for {
 		next, err := e.step(ctx, s, c, passcode)
 		if err != nil {
@@ -117,6 +120,31 @@ func (e *Engine) attempt(ctx context.Context, s *session, passcode string) error
 		}
 		s.step = next
 	}
+}
+
+// unanswered looks at a card that was presented a key and went away before it
+// answered. Where its passcode is blocked as before, the key was refused or
+// never arrived; to present it again could cost a second try. So the service is
+// told that nothing is known, and gives the other key where there is one.
+func (e *Engine) unanswered(ctx context.Context, s *session, c card.Card) error {
+	if s.unanswered == nil {
+		return nil
+	}
+	state, err := c.State(ctx)
+	if err != nil {
+		return err
+	}
+	if state.PIN.Blocked() {
+		reported, err := awake(ctx, c, func() (api.Reported, error) { return e.o.Service.Report(ctx, s.who, *s.unanswered) })
+		if err != nil {
+			return err
+		}
+		if reported.NextStep != 0 {
+			s.step = reported.NextStep
+		}
+	}
+	s.unanswered = nil
+	return nil
 }
 
 // step does one released step and reports it. It gives the step that follows,
@@ -145,6 +173,7 @@ func (e *Engine) step(ctx context.Context, s *session, c card.Card, passcode str
 	if keys.Action == api.ActionRotate {
 		return 0, e.rotate(ctx, s, c, envelope, keys)
 	}
+	s.wasBlocked = state.PIN.Blocked()
 	return e.unblock(ctx, s, c, envelope, keys, passcode)
 }
 
@@ -207,6 +236,10 @@ func (e *Engine) unblock(ctx context.Context, s *session, c card.Card, envelope 
 		e.report(ctx, s, c, outcome(envelope, api.OutcomeBlocked, api.HoldsUnknown))
 		return 0, Fault(err)
 	case err != nil:
+		if s.wasBlocked && AtReader(Fault(err)) {
+			r := outcome(envelope, api.OutcomeFailed, api.HoldsUnknown)
+			s.unanswered = &r
+		}
 		return 0, err
 	}
 	holds := api.HoldsKey
