@@ -18,6 +18,7 @@ import (
 	"latchkey/internal/app/browser"
 	"latchkey/internal/card"
 	"latchkey/internal/card/pcsc"
+	"latchkey/internal/card/recognise"
 	"latchkey/internal/doctor"
 	"latchkey/internal/journey"
 	"latchkey/internal/plain"
@@ -48,6 +49,7 @@ type program struct {
 	Change  changeCommand  `cmd:"" help:"Change a passcode that you know; needs no service."`
 	Status  statusCommand  `cmd:"" help:"Say what the card readers see."`
 	Doctor  doctorCommand  `cmd:"" help:"Test everything on this computer that an unlock needs."`
+	Profile profileCommand `cmd:"" help:"Card profiles: which there are, and whether one fits a card."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -78,7 +80,11 @@ func run(ctx context.Context, args []string, e environment) int {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w := newWorkstation(ctx, p.Settings, e)
+	cards, err := p.Recogniser()
+	if err != nil {
+		return fail(e, err, api.Contact{})
+	}
+	w := newWorkstation(ctx, p.Settings, cards, e)
 	command.BindTo(ctx, (*context.Context)(nil))
 	err = command.Run(w)
 	w.close(ctx)
@@ -116,6 +122,7 @@ type workstation struct {
 	settings.Settings
 	log     *slog.Logger
 	readers card.Readers
+	cards   recognise.Recogniser
 	client  *api.Client // nil where no service can be used
 	unset   error       // why
 	pins    *api.Pins
@@ -125,8 +132,8 @@ type workstation struct {
 
 // newWorkstation puts the parts together. That no service can be used is no
 // fault of commands that need none.
-func newWorkstation(ctx context.Context, s settings.Settings, e environment) *workstation {
-	w := &workstation{environment: e, Settings: s, log: logger(e.err, s.Verbose), readers: e.readers}
+func newWorkstation(ctx context.Context, s settings.Settings, cards recognise.Recogniser, e environment) *workstation {
+	w := &workstation{environment: e, Settings: s, cards: cards, log: logger(e.err, s.Verbose), readers: e.readers}
 	if w.readers == nil {
 		w.readers = pcsc.New(pcsc.Options{Log: w.log})
 	}
@@ -148,7 +155,7 @@ func newWorkstation(ctx context.Context, s settings.Settings, e environment) *wo
 	if err == nil {
 		contact = settings.ContactFile(folder)
 	}
-	o := journey.Options{Readers: w.readers, ContactFile: contact, Pins: w.pins, Workstation: w.name, Application: version.Version, Reader: s.Reader, Log: w.log}
+	o := journey.Options{Readers: w.readers, ContactFile: contact, Pins: w.pins, Workstation: w.name, Application: version.Version, Reader: s.Reader, Recognise: cards, Log: w.log}
 	if w.client != nil {
 		o.Service = w.client
 	}
@@ -177,7 +184,7 @@ func (w *workstation) close(ctx context.Context) {
 func (w *workstation) contact() api.Contact { return w.engine.Service().Contact }
 
 func (w *workstation) doctor() *doctor.Doctor {
-	d := &doctor.Doctor{Readers: w.readers, Pins: w.pins, Workstation: w.name, Application: version.String(), Reader: w.Reader,
+	d := &doctor.Doctor{Readers: w.readers, Recognise: w.cards, Pins: w.pins, Workstation: w.name, Application: version.String(), Reader: w.Reader,
 		Now: time.Now, Browser: browser.Name}
 	if w.client != nil {
 		d.Service = w.client

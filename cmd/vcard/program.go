@@ -73,6 +73,16 @@ type shown struct {
 	Keys     []string      `json:"keys"`
 	GIDS     *shownGIDS    `json:"gids,omitempty"`
 	OpenPGP  *shownOpenPGP `json:"openpgp,omitempty"`
+	ISO      *shownISO     `json:"iso7816,omitempty"`
+}
+
+type shownISO struct {
+	Profile  string `json:"profile"`
+	ID       string `json:"id"`
+	PIN      string `json:"pin"`
+	PUK      string `json:"puk"`
+	PINTries int    `json:"pin_tries"`
+	PUKTries int    `json:"puk_tries"`
 }
 
 type shownGIDS struct {
@@ -105,6 +115,9 @@ func show(state emulator.State) shown {
 	}
 	if o := state.OpenPGP; o != nil {
 		v.OpenPGP = &shownOpenPGP{o.Identifier(), o.PIN, o.AdminPIN, o.ResettingCode, o.PINTries, o.AdminTries, o.CodeTries}
+	}
+	if i := state.ISO; i != nil {
+		v.ISO = &shownISO{i.Profile.Name, i.Number, i.PIN, i.PUK, i.PINTries, i.PUKTries}
 	}
 	return v
 }
@@ -148,6 +161,11 @@ func (v shown) text() string {
 		fmt.Fprintf(&b, "OpenPGP    %s\n", o.ID)
 		pin(o.PIN, o.PINTries)
 		fmt.Fprintf(&b, "admin PIN  %s, %d tries left\nreset code %s, %d tries left\n", o.AdminPIN, o.AdminTries, o.ResettingCode, o.CodeTries)
+	}
+	if i := v.ISO; i != nil {
+		fmt.Fprintf(&b, "card       %s of profile %s\n", i.ID, i.Profile)
+		pin(plain(i.PIN), i.PINTries)
+		fmt.Fprintf(&b, "PUK        %s, %d tries left\n", i.PUK, i.PUKTries)
 	}
 	return b.String()
 }

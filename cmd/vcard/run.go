@@ -14,11 +14,12 @@ import (
 	"time"
 
 	"latchkey/internal/card/emulator"
+	"latchkey/internal/card/iso7816"
 	"latchkey/internal/card/vpcd"
 )
 
 type runCommand struct {
-	Family string `default:"piv" enum:"piv,yubikey,gids,openpgp" help:"What a new card is: ${enum}. A yubikey has PIV and OpenPGP."`
+	Family string `default:"piv" enum:"piv,yubikey,gids,openpgp,iso7816" help:"What a new card is: ${enum}. A yubikey has PIV and OpenPGP; iso7816 is what a profile says."`
 	Vpcd   string `default:"127.0.0.1:35963" help:"Address of the virtual reader." placeholder:"HOST:PORT"`
 	State  string `required:"" help:"File that the card keeps its state in; made where it is not there." placeholder:"FILE"`
 	Locked bool   `help:"The card's PIN is blocked."`
@@ -48,6 +49,9 @@ type runCommand struct {
 	ResettingCode string `group:"A new OpenPGP card" help:"Resetting code; none is set where not given." placeholder:"CODE"`
 	KDF           bool   `group:"A new OpenPGP card" name:"kdf" help:"Its PINs are derived before they are presented."`
 	WrongAnswers  string `group:"A new OpenPGP card" enum:",count,alike" default:"" help:"What it says to a wrong PIN: count (63Cx), alike (6982, and when blocked too)."`
+
+	Profile     string `group:"A new ISO 7816 card" default:"generic-puk" help:"Name or file of its profile." placeholder:"PROFILE"`
+	EmptyCounts bool   `group:"A new ISO 7816 card" help:"Takes an empty VERIFY for a wrong try."`
 
 	Delay      time.Duration `group:"Faults" help:"Wait before each answer."`
 	TearAfter  []int         `group:"Faults" help:"Taken out after the Nth command, its answer lost (repeatable)." placeholder:"N"`
@@ -96,7 +100,11 @@ func (c runCommand) card() (*emulator.Card, error) {
 		PINTries: c.PINTries, PUKTries: c.PUKTries, PUKDisabled: c.PUKDisabled, Algorithm: c.Alg, NoCardAuth: c.No9e,
 		History: c.History, RefusePINs: c.RefusePIN, ExternalOnly: c.ExternalOnly, Blank: c.Blank,
 		AdminPIN: c.AdminPIN, ResettingCode: c.ResettingCode, KDF: c.KDF, Answers: c.WrongAnswers}
-	var err error
+	profiles, err := iso7816.Load(c.Profile)
+	if err != nil {
+		return nil, err
+	}
+	o.Profile, o.EmptyCounts = &profiles[0], c.EmptyCounts
 	if o.GUID, err = guid(c.GUID); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 // passcodeBody is what passcode.html shows.
 type passcodeBody struct {
 	Notice     string
+	Which      string // which passcode, where the card has several
 	Rules      []string
 	New, Again ui.PasswordInput
 }
@@ -34,9 +35,13 @@ func (s *server) passcodePage(w http.ResponseWriter, r *http.Request) {
 	if len(n.problems) == 0 && v.Refused != nil {
 		n.problems = []fieldProblem{{Field: "passcode", Problem: v.Refused}}
 	}
+	which := ""
+	if v.Application != "" {
+		which = oneOfSeveral(v.Application)
+	}
 	s.render(w, r, http.StatusOK, "passcode", ui.Page{
 		Title: "Choose a new passcode", Timer: s.timer(v),
-		Body: passcodeBody{Notice: because(r), Rules: s.engine.Rules(),
+		Body: passcodeBody{Notice: because(r), Which: which, Rules: s.engine.Rules(),
 			New:   passcodeField("passcode", "New passcode", n.error("passcode")),
 			Again: passcodeField("again", "New passcode again", n.error("again"))},
 		Errors: errorLinks(n, map[string]string{"passcode": "passcode", "again": "again"}),

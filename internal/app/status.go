@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strings"
 	"time"
 
 	"latchkey/internal/api"
@@ -125,7 +126,15 @@ func describeCard(c Card, purpose api.Purpose) statusPart {
 			}
 		}
 	}
+	if c.Application != "" {
+		part.Box.Detail = strings.TrimSpace(part.Box.Detail + " " + oneOfSeveral(c.Application))
+	}
 	return part
+}
+
+// oneOfSeveral says which passcode is meant of a card that has several.
+func oneOfSeveral(application string) string {
+	return "This smartcard has more than one passcode. This is about the one for " + application + "."
 }
 
 func describeCards(cards []Card, purpose api.Purpose) statusPart {

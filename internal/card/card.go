@@ -22,6 +22,8 @@ const (
 	FamilyGIDS Family = "gids"
 	// FamilyOpenPGP is the OpenPGP application on ISO smart cards 2.0 to 3.4.
 	FamilyOpenPGP Family = "openpgp"
+	// FamilyISO7816 is any card with a PUK that a profile describes.
+	FamilyISO7816 Family = "iso7816"
 )
 
 // Disposition says what happens to the card at the end of a transaction.

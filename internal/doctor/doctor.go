@@ -58,6 +58,7 @@ type Service interface {
 // Doctor tests a computer.
 type Doctor struct {
 	Readers     card.Readers
+	Recognise   recognise.Recogniser
 	Service     Service // nil: none can be used
 	Unset       error   // why; nil: none is set
 	Pins        *api.Pins
@@ -192,7 +193,7 @@ func (d *Doctor) read(ctx context.Context, reader string) (id card.Identity, sta
 		return id, state, nil, nil, err
 	}
 	defer func() { err = errors.Join(err, conn.End(card.LeaveCard)) }()
-	c, err := recognise.Open(ctx, conn)
+	c, err := d.Recognise.Open(ctx, conn)
 	if err != nil {
 		return id, state, nil, nil, err
 	}

@@ -18,7 +18,7 @@ func (e *Engine) Change(ctx context.Context, reader, old, fresh string) error {
 	defer e.doing.Unlock()
 	e.looker.leaveAlone(reader, true)
 	defer e.looker.leaveAlone(reader, false)
-	c, done, err := e.open(ctx, reader, card.BusyWait)
+	c, done, err := e.open(ctx, reader, card.BusyWait, e.o.Recognise.Open)
 	if err != nil {
 		return Fault(err)
 	}

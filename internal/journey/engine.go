@@ -21,6 +21,7 @@ import (
 
 	"latchkey/internal/api"
 	"latchkey/internal/card"
+	"latchkey/internal/card/recognise"
 	"latchkey/internal/passcode"
 	"latchkey/internal/problem"
 )
@@ -33,6 +34,7 @@ type Options struct {
 	Workstation string // name of this computer, shown to the holder
 	Application string // version
 	Reader      string // look at this reader only; "" for all
+	Recognise   recognise.Recogniser
 	ContactFile string // keeps the Registration Authority's contact for when the service is away; "" does not
 	Log         *slog.Logger
 	Now         func() time.Time // nil is time.Now
@@ -142,7 +144,7 @@ func (e *Engine) Start(ctx context.Context, purpose api.Purpose, reader string) 
 	e.session = s
 	e.mu.Unlock()
 	e.set(func(v *View) {
-		*v = View{Step: StepMethod, Purpose: purpose, Methods: started.Methods, Ends: e.ends(started.SecondsLeft)}
+		*v = View{Step: StepMethod, Purpose: purpose, Methods: started.Methods, Ends: e.ends(started.SecondsLeft), Application: s.application}
 	})
 	return nil
 }

@@ -17,7 +17,8 @@ func (e *Engine) glance(ctx context.Context, reader string) Card {
 	unusable := func(err error) Card {
 		return Card{Reader: reader, State: CardUnusable, Problem: Fault(err)}
 	}
-	c, done, err := e.open(ctx, reader, readTimeout)
+	application := ""
+	c, done, err := e.open(ctx, reader, readTimeout, e.meant(&application))
 	if err != nil {
 		return unusable(err)
 	}
@@ -30,7 +31,7 @@ func (e *Engine) glance(ctx context.Context, reader string) Card {
 	if err != nil {
 		return unusable(err)
 	}
-	seen := Card{Reader: reader, Model: id.Model, State: CardUnclear, TriesLeft: left(state.PIN)}
+	seen := Card{Reader: reader, Model: id.Model, Application: application, State: CardUnclear, TriesLeft: left(state.PIN)}
 	switch {
 	case state.PIN.Blocked():
 		seen.State = CardLocked

@@ -35,15 +35,16 @@ type Service interface {
 
 // session is one run of the journey, from Start to its end.
 type session struct {
-	who      api.Credentials
-	service  api.Service // as it was at the start; its signing key is pinned
-	private  hpke.PrivateKey
-	nonce    []byte
-	identity card.Identity
-	reader   string
-	rules    api.PasscodeRules
-	cardPIN  card.PINRules
-	step     int // the step of the release that is under way, from 1
+	who         api.Credentials
+	service     api.Service // as it was at the start; its signing key is pinned
+	private     hpke.PrivateKey
+	nonce       []byte
+	identity    card.Identity
+	reader      string
+	rules       api.PasscodeRules
+	cardPIN     card.PINRules
+	application string // see View.Application
+	step        int    // the step of the release that is under way, from 1
 	// scan is the scan of the face that is under way; nil for none.
 	scan *scan
 	// unheard is the refusal of a key that the service has not heard of yet:
@@ -58,9 +59,66 @@ type session struct {
 // readTimeout bounds reading what a card says of itself.
 const readTimeout = 10 * time.Second
 
-// open connects to the card in a reader, holds it exclusively and recognises
-// its family. close ends the hold.
-func (e *Engine) open(ctx context.Context, reader string, wait time.Duration) (c card.Card, close func(card.Disposition), err error) {
+// find opens one application of a card.
+type find = func(context.Context, card.Conn) (card.Card, error)
+
+// of finds the application that a session was begun with.
+func (e *Engine) of(s *session) find {
+	return func(ctx context.Context, conn card.Conn) (card.Card, error) {
+		return e.o.Recognise.OpenFamily(ctx, conn, s.identity.Family)
+	}
+}
+
+// meant finds the application that a person with a locked card means and names
+// it, where the card has several (recognise.Choose).
+func (e *Engine) meant(name *string) find {
+	return func(ctx context.Context, conn card.Conn) (card.Card, error) {
+		found, err := e.o.Recognise.Look(ctx, conn)
+		if err != nil {
+			return nil, err
+		}
+		a, err := recognise.Choose(found)
+		if err != nil {
+			return nil, err
+		}
+		*name = ""
+		if len(recognise.Useful(found)) > 1 {
+			*name = applicationName(a.Identity)
+		}
+		return a.Card, a.Card.Select(ctx)
+	}
+}
+
+// first finds the first application of use, and names it as meant does.
+func (e *Engine) first(name *string) find {
+	return func(ctx context.Context, conn card.Conn) (card.Card, error) {
+		found, err := e.o.Recognise.Look(ctx, conn)
+		if err != nil {
+			return nil, err
+		}
+		if useful := recognise.Useful(found); len(useful) > 1 {
+			*name = applicationName(useful[0].Identity)
+		}
+		return e.o.Recognise.Open(ctx, conn)
+	}
+}
+
+// applicationName is what people may know an application of a card by.
+func applicationName(id card.Identity) string {
+	switch id.Family {
+	case card.FamilyPIV:
+		return "PIV"
+	case card.FamilyGIDS:
+		return "GIDS"
+	case card.FamilyOpenPGP:
+		return "OpenPGP"
+	}
+	return id.Model
+}
+
+// open connects to the card in a reader, holds it exclusively and opens one of
+// its applications. close ends the hold.
+func (e *Engine) open(ctx context.Context, reader string, wait time.Duration, find find) (c card.Card, close func(card.Disposition), err error) {
 	conn, err := e.o.Readers.Connect(ctx, reader)
 	if err != nil {
 		return nil, nil, err
@@ -82,7 +140,7 @@ func (e *Engine) open(ctx context.Context, reader string, wait time.Duration) (c
 	if err != nil {
 		return nil, nil, errors.Join(err, conn.Close())
 	}
-	if c, err = recognise.Open(ctx, conn); err != nil {
+	if c, err = find(ctx, conn); err != nil {
 		close(card.LeaveCard)
 		return nil, nil, err
 	}
@@ -96,17 +154,24 @@ type facts struct {
 	certificates []card.Certificate
 	rules        card.PINRules
 	kinds        []card.KeyKind // of the keys that unblock it
+	application  string         // see View.Application
 }
 
-func (e *Engine) read(ctx context.Context, reader string) (facts, error) {
+// read reads the card that is to be unlocked. Only one that is locked is chosen
+// among several applications by what is locked.
+func (e *Engine) read(ctx context.Context, reader string, purpose api.Purpose) (facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	c, done, err := e.open(ctx, reader, readTimeout)
+	name, which := "", e.meant
+	if purpose != api.PurposeLocked {
+		which = e.first
+	}
+	c, done, err := e.open(ctx, reader, readTimeout, which(&name))
 	if err != nil {
 		return facts{}, err
 	}
 	defer done(card.LeaveCard)
-	f := facts{rules: c.PINRules(), kinds: card.KeyKinds(c)}
+	f := facts{rules: c.PINRules(), kinds: card.KeyKinds(c), application: name}
 	if f.identity, err = c.Identity(ctx); err != nil {
 		return facts{}, err
 	}
@@ -142,7 +207,7 @@ func (e *Engine) begin(ctx context.Context, purpose api.Purpose, reader string) 
 	if err != nil {
 		return nil, api.Session{}, err
 	}
-	f, err := e.read(ctx, reader)
+	f, err := e.read(ctx, reader, purpose)
 	if err != nil {
 		return nil, api.Session{}, Fault(err)
 	}
@@ -153,7 +218,7 @@ func (e *Engine) begin(ctx context.Context, purpose api.Purpose, reader string) 
 	if err != nil {
 		return nil, api.Session{}, fmt.Errorf("make the session's key: %w", err)
 	}
-	s := &session{service: info, private: private, identity: f.identity, reader: reader, cardPIN: f.rules, step: 1}
+	s := &session{service: info, private: private, identity: f.identity, reader: reader, cardPIN: f.rules, application: f.application, step: 1}
 	started, err := e.o.Service.Start(ctx, api.StartRequest{Application: e.o.Application, APIVersion: api.Version,
 		Purpose: purpose, Workstation: e.o.Workstation, Card: claim(f), PublicKey: private.PublicKey().Bytes()})
 	if err != nil {
@@ -239,7 +304,7 @@ func keysLeft(s card.State) map[string]int {
 func (e *Engine) prove(ctx context.Context, s *session, f facts) (api.ProofRequest, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	c, done, err := e.open(ctx, s.reader, card.BusyWait)
+	c, done, err := e.open(ctx, s.reader, card.BusyWait, e.of(s))
 	if err != nil {
 		return api.ProofRequest{}, err
 	}

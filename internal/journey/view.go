@@ -19,7 +19,10 @@ type Status struct {
 type Card struct {
 	Reader string
 	Model  string
-	State  CardState
+	// Application names the one of the card's applications that all this is
+	// about; "" where the card has one passcode only.
+	Application string
+	State       CardState
 	// Problem says what is wrong with a card that cannot be used.
 	Problem   *problem.Problem
 	TriesLeft *int // of the passcode, where the card tells
@@ -56,7 +59,10 @@ const (
 type View struct {
 	Step    Step
 	Purpose api.Purpose
-	Methods []api.MethodStatus
+	// Application names the application of the card whose passcode is to be set,
+	// where the card has several with a passcode each; else it is "".
+	Application string
+	Methods     []api.MethodStatus
 	// Ends is when the session ends, by this computer's clock.
 	Ends time.Time
 	// Method is the way that the person has chosen last; "" before the first.

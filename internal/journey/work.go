@@ -88,7 +88,7 @@ func (e *Engine) waitFor(ctx context.Context, s *session, p *problem.Problem, se
 // attempt does the work in one exclusive transaction, from the release to the
 // verified passcode. It can be repeated.
 func (e *Engine) attempt(ctx context.Context, s *session, passcode string) error {
-	c, done, err := e.open(ctx, s.reader, card.BusyWait)
+	c, done, err := e.open(ctx, s.reader, card.BusyWait, e.of(s))
 	if err != nil {
 		return err
 	}

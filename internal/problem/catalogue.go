@@ -21,6 +21,7 @@ const (
 	CardLocked      Code = "LK-1017"
 	CertExpired     Code = "LK-1018"
 	PUKDisabled     Code = "LK-1019"
+	ProfileUnfit    Code = "LK-1020"
 )
 
 // Codes of the workstation's camera.

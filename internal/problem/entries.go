@@ -23,6 +23,7 @@ func workstation() []Entry {
 		{CardLocked, 0, "Your smartcard is locked", "The wrong passcode was entered too many times.", "Unlock it. You do not need your old passcode."},
 		{CertExpired, 0, "Your smartcard has expired", "The certificates on this card are no longer valid, so it could not be used even when unlocked.", "Contact your Registration Authority for a new card."},
 		{PUKDisabled, 0, "This smartcard cannot be unlocked with an unlocking key", "A program that manages this card, such as its minidriver, has switched its unlocking key off on purpose. Nobody has tried to guess it.", "Contact your Registration Authority. They can reset the card or give you a new one. For operators: docs/cards.md, PUK blocked on purpose."},
+		{ProfileUnfit, 0, "The profile does not fit this card", "What the card answers is not what the profile says.", "Correct what is marked WRONG and test again. No try was spent. docs/card-profiles.md tells how a profile is written."},
 	}
 }
 

@@ -75,6 +75,9 @@ func (t *Terminal) start(ctx context.Context, purpose api.Purpose) error {
 		p := asProblem(err)
 		switch {
 		case err == nil:
+			if a := t.engine.View().Application; a != "" {
+				t.say("This smartcard has more than one passcode. You are setting the one for %s.", a)
+			}
 			return nil
 		case n == starts || !journey.AtReader(p):
 			return p

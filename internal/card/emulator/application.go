@@ -33,11 +33,24 @@ func applications(s *State) []application {
 	if s.OpenPGP != nil {
 		list = append(list, &openpgp{s: s})
 	}
-	// The ISO 7816 profiles' application belongs here: the last one.
+	if s.ISO != nil {
+		list = append(list, &iso{s: s.ISO, file: masterFile})
+	}
 	if s.YubiKey {
 		list = append(list, &management{s: s})
 	}
 	return list
+}
+
+// implicit is the application that is selected without any SELECT: that of a
+// profile, whose files are there from the beginning.
+func implicit(list []application) application {
+	for _, a := range list {
+		if i, ok := a.(*iso); ok {
+			return i
+		}
+	}
+	return nil
 }
 
 // minAID is the shortest beginning of an identifier that selects: the

@@ -56,6 +56,7 @@ func New(o Options) (*Card, error) {
 func newCard(s State, path string) *Card {
 	c := &Card{state: s, path: path}
 	c.applications = applications(&c.state)
+	c.current = implicit(c.applications)
 	return c
 }
 
@@ -113,6 +114,9 @@ func (c *Card) SetFaults(f Faults) {
 func (c *Card) ATR() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.state.PIV == nil && c.state.GIDS == nil && c.state.OpenPGP == nil && c.state.ISO != nil && c.state.ISO.atr() != nil {
+		return c.state.ISO.atr()
+	}
 	history, header := []byte("Latchkey"), []byte{0x80, 0x80, 0x01}
 	switch {
 	case c.state.YubiKey:
@@ -141,7 +145,7 @@ func (c *Card) reset() {
 	for _, a := range c.applications {
 		a.forget()
 	}
-	c.current, c.chained, c.answer = nil, nil, nil
+	c.current, c.chained, c.answer = implicit(c.applications), nil, nil
 }
 
 // Transmit answers one command APDU. ErrTorn means that no answer came; the

@@ -24,6 +24,7 @@ const (
 	insPutDataSimple     = 0xDA
 	insSelectData        = 0xA5
 	insCreate            = 0xE0
+	insReadBinary        = 0xB0
 	insOpenPGPVersion    = 0xF1 // of a YubiKey's OpenPGP application
 )
 

@@ -54,6 +54,9 @@ func (s State) exportOther(staffNumber string) (names, values []string) {
 		}
 		return names, []string{"gids", g.Identifier(), "", staffNumber, "administration-key-3des", g.AdminKey, certificate}
 	}
+	if i := s.ISO; i != nil {
+		return names, []string{"iso7816", i.Number, "", staffNumber, "puk", i.PUK, ""}
+	}
 	o := s.OpenPGP
 	return names, []string{"openpgp", o.Identifier(), fmt.Sprintf("%08X", o.Number), staffNumber, "admin-pin", o.AdminPIN.String(),
 		base64.StdEncoding.EncodeToString(o.Objects["7F21"])}

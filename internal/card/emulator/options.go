@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"latchkey/internal/card/iso7816"
 )
 
 // What a card can be made as.
@@ -22,10 +24,13 @@ const (
 	FamilyYubiKey = "yubikey" // PIV and OpenPGP
 	FamilyGIDS    = "gids"
 	FamilyOpenPGP = "openpgp"
+	FamilyISO7816 = "iso7816" // as a profile says
 )
 
 // Families are the names of all of them.
-func Families() []string { return []string{FamilyPIV, FamilyYubiKey, FamilyGIDS, FamilyOpenPGP} }
+func Families() []string {
+	return []string{FamilyPIV, FamilyYubiKey, FamilyGIDS, FamilyOpenPGP, FamilyISO7816}
+}
 
 // Options says what a new card is like. The zero value is a YubiKey with the PIV
 // application, PIN 123456, PUK 12345678, three tries each and P-256 keys in 9A
@@ -50,13 +55,15 @@ type Options struct {
 	Rand               io.Reader // nil: crypto/rand
 	Now                time.Time // zero: time.Now
 
-	AdminKey      []byte // GIDS: 24 bytes; nil: 0102030405060708 three times
-	ExternalOnly  bool   // GIDS: refuses mutual authentication
-	Blank         bool   // GIDS: as it leaves the factory, for gids-tool to initialise
-	AdminPIN      string // OpenPGP: PW3; "": 12345678
-	ResettingCode string // OpenPGP; "": none is set
-	KDF           bool   // OpenPGP: PINs are derived
-	Answers       string // OpenPGP: what it says to a wrong PIN, see OpenPGP.Answers
+	AdminKey      []byte           // GIDS: 24 bytes; nil: 0102030405060708 three times
+	ExternalOnly  bool             // GIDS: refuses mutual authentication
+	Blank         bool             // GIDS: as it leaves the factory, for gids-tool to initialise
+	AdminPIN      string           // OpenPGP: PW3; "": 12345678
+	ResettingCode string           // OpenPGP; "": none is set
+	KDF           bool             // OpenPGP: PINs are derived
+	Profile       *iso7816.Profile // ISO 7816: nil: generic-puk
+	EmptyCounts   bool             // ISO 7816: an empty VERIFY is a wrong try
+	Answers       string           // OpenPGP: what it says to a wrong PIN, see OpenPGP.Answers
 }
 
 const (
@@ -117,6 +124,8 @@ func NewState(o Options) (State, error) {
 		s.GIDS, err = newGIDS(o)
 	case FamilyOpenPGP:
 		s.OpenPGP, err = newOpenPGP(o)
+	case FamilyISO7816:
+		s.ISO, err = newISO7816(o)
 	default:
 		err = fmt.Errorf("card family %q is not known: use %s", o.Family, strings.Join(Families(), ", "))
 	}

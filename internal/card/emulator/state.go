@@ -1,5 +1,5 @@
 // Package emulator is a card in software: one card with one or several
-// applications (PIV, GIDS, OpenPGP, and what a YubiKey has), answering the
+// applications (PIV, GIDS, OpenPGP, one of a profile, and what a YubiKey has), answering the
 // commands of their standards well enough that OpenSC, yubico-piv-tool, ykman
 // and GnuPG work with it.
 //
@@ -34,6 +34,7 @@ type State struct {
 	*PIV    `json:"piv,omitempty"`
 	GIDS    *GIDS    `json:"gids,omitempty"`
 	OpenPGP *OpenPGP `json:"openpgp,omitempty"`
+	ISO     *ISO7816 `json:"iso7816,omitempty"`
 }
 
 // PIV is what the PIV application holds.
@@ -76,6 +77,10 @@ func (s State) clone() State {
 		o.Objects = maps.Clone(o.Objects)
 		s.OpenPGP = &o
 	}
+	if s.ISO != nil {
+		i := *s.ISO
+		s.ISO = &i
+	}
 	return s
 }
 
@@ -88,6 +93,8 @@ func (s State) Identifier() string {
 		return s.GIDS.Identifier()
 	case s.OpenPGP != nil:
 		return s.OpenPGP.Identifier()
+	case s.ISO != nil:
+		return s.ISO.Number
 	}
 	return ""
 }
@@ -101,6 +108,8 @@ func (s *State) lock() {
 		s.GIDS.PINTries = 0
 	case s.OpenPGP != nil:
 		s.OpenPGP.PINTries = 0
+	case s.ISO != nil:
+		s.ISO.PINTries = 0
 	}
 }
 
@@ -140,7 +149,7 @@ func decode(raw []byte) (State, error) {
 
 // check refuses what no card can hold.
 func (s State) check() error {
-	if s.PIV == nil && s.GIDS == nil && s.OpenPGP == nil {
+	if s.PIV == nil && s.GIDS == nil && s.OpenPGP == nil && s.ISO == nil {
 		return errors.New("it has no application")
 	}
 	if s.YubiKey {
@@ -162,7 +171,12 @@ func (s State) check() error {
 		}
 	}
 	if s.OpenPGP != nil {
-		return s.OpenPGP.check()
+		if err := s.OpenPGP.check(); err != nil {
+			return err
+		}
+	}
+	if s.ISO != nil {
+		return s.ISO.check()
 	}
 	return nil
 }

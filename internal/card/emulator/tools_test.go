@@ -25,6 +25,7 @@ type bench struct {
 	card    *emulator.Card
 	inside  *insideCard
 	home    string
+	env     []string // of the tools, beside the usual
 }
 
 // toolPatience bounds one run of a tool.
@@ -105,6 +106,7 @@ func (b *bench) run(input, name string, args ...string) (string, error) {
 	defer cancel()
 	c := exec.CommandContext(ctx, name, args...)
 	c.Env = append(b.service.Environment(), "HOME="+b.home, "GNUPGHOME="+b.home, "LC_ALL=C.UTF-8")
+	c.Env = append(c.Env, b.env...)
 	c.Stdin = strings.NewReader(input)
 	c.Dir = b.home
 	c.WaitDelay = time.Second

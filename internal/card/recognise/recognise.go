@@ -8,11 +8,14 @@
 //
 //  1. PIV: an organisation that issues PIV cards logs in with it, whatever else
 //     the card can do.
+//
 //  2. GIDS: what Windows' own minidriver uses.
+//
 //  3. OpenPGP: present on every YubiKey, mostly unused.
 //
-// Cards that are known by a profile alone (ISO 7816) come last: their
-// applications are the ones that most other cards answer to as well.
+//  4. ISO 7816: cards that are known by a profile alone, where the organisation
+//     has profiles. Their applications are the ones that most other cards answer
+//     to as well.
 package recognise
 
 import (
@@ -23,28 +26,67 @@ import (
 	"latchkey/internal/card"
 	"latchkey/internal/card/apdu"
 	"latchkey/internal/card/gids"
+	"latchkey/internal/card/iso7816"
 	"latchkey/internal/card/openpgp"
 	"latchkey/internal/card/piv"
 )
 
+// Recogniser knows the families and profiles that an organisation unlocks. The
+// zero value knows every family and no profile.
+type Recogniser struct {
+	// Families are looked for in this order; nil: all, in the package's order.
+	Families []card.Family
+	// Profiles are of cards of card.FamilyISO7816; the first that fits counts.
+	Profiles []iso7816.Profile
+}
+
 // family is how the cards of one family are opened.
 type family struct {
 	name card.Family
-	open func(context.Context, apdu.Transmitter) (card.Card, error)
+	open func(context.Context, card.Conn) (card.Card, error)
 }
 
-// families are all families in the order of the package's comment.
-func families() []family {
-	return []family{
-		{card.FamilyPIV, opener(piv.Open)},
-		{card.FamilyGIDS, opener(gids.Open)},
-		{card.FamilyOpenPGP, opener(openpgp.Open)},
+// All are the names of all families in the order of the package's comment.
+func All() []card.Family {
+	return []card.Family{card.FamilyPIV, card.FamilyGIDS, card.FamilyOpenPGP, card.FamilyISO7816}
+}
+
+// families are those of a Recogniser.
+func (r Recogniser) families() []family {
+	open := map[card.Family]func(context.Context, card.Conn) (card.Card, error){
+		card.FamilyPIV: opener(piv.Open), card.FamilyGIDS: opener(gids.Open), card.FamilyOpenPGP: opener(openpgp.Open),
+		card.FamilyISO7816: r.openProfile,
 	}
+	names := r.Families
+	if names == nil {
+		names = All()
+	}
+	var list []family
+	for _, n := range names {
+		if f, ok := open[n]; ok {
+			list = append(list, family{n, f})
+		}
+	}
+	return list
+}
+
+// openProfile opens the card with the first profile that fits.
+func (r Recogniser) openProfile(ctx context.Context, conn card.Conn) (card.Card, error) {
+	for _, p := range r.Profiles {
+		c, err := iso7816.Open(ctx, conn, p)
+		if err == nil {
+			return c, nil
+		}
+		if !errors.Is(err, card.ErrUnrecognised) {
+			return nil, err
+		}
+	}
+	return nil, card.ErrUnrecognised
 }
 
 // opener keeps a nil card of a family from becoming a card that is not nil.
-func opener[C card.Card](open func(context.Context, apdu.Transmitter) (C, error)) func(context.Context, apdu.Transmitter) (card.Card, error) {
-	return func(ctx context.Context, conn apdu.Transmitter) (card.Card, error) {
+func opener[C card.Card](open func(context.Context, apdu.Transmitter) (C, error)) func(context.Context, card.Conn) (card.Card, error) {
+	return func(ctx context.Context, conn card.Conn) (card.Card, error) {
 		c, err := open(ctx, conn)
 		if err != nil {
 			return nil, err
@@ -66,9 +108,9 @@ type Application struct {
 // Look gives all applications of a card that are known here, in the order of the
 // package's comment, with what they say of their PINs. It spends no try. The
 // last one is left selected. card.ErrUnrecognised: there are none.
-func Look(ctx context.Context, conn card.Conn) ([]Application, error) {
+func (r Recogniser) Look(ctx context.Context, conn card.Conn) ([]Application, error) {
 	var found []Application
-	for _, f := range families() {
+	for _, f := range r.families() {
 		c, err := f.open(ctx, conn)
 		if errors.Is(err, card.ErrUnrecognised) {
 			continue
@@ -92,6 +134,18 @@ func Look(ctx context.Context, conn card.Conn) ([]Application, error) {
 		return nil, card.ErrUnrecognised
 	}
 	return found, nil
+}
+
+// Useful are the applications that can be unlocked: the passcodes that a card
+// has for its holder.
+func Useful(found []Application) []Application {
+	var list []Application
+	for _, a := range found {
+		if a.Err == nil {
+			list = append(list, a)
+		}
+	}
+	return list
 }
 
 // Choose gives the application that a person with a locked card means: the
@@ -123,9 +177,9 @@ func Choose(found []Application) (Application, error) {
 // does not depend on what is locked, so that it is the same card before and
 // after an unlock; it asks no further application than it needs.
 // card.ErrUnrecognised means that the card is of no family known here.
-func Open(ctx context.Context, conn card.Conn) (card.Card, error) {
+func (r Recogniser) Open(ctx context.Context, conn card.Conn) (card.Card, error) {
 	var failed error
-	for _, f := range families() {
+	for _, f := range r.families() {
 		c, err := f.open(ctx, conn)
 		if err == nil {
 			if _, err = c.Identity(ctx); err == nil {
@@ -147,8 +201,8 @@ func Open(ctx context.Context, conn card.Conn) (card.Card, error) {
 
 // OpenFamily gives the application of one family, selected: the one that a
 // session was begun with. card.ErrUnrecognised: the card has none of it.
-func OpenFamily(ctx context.Context, conn card.Conn, name card.Family) (card.Card, error) {
-	for _, f := range families() {
+func (r Recogniser) OpenFamily(ctx context.Context, conn card.Conn, name card.Family) (card.Card, error) {
+	for _, f := range r.families() {
 		if f.name == name {
 			return f.open(ctx, conn)
 		}

@@ -14,6 +14,9 @@ import (
 	"latchkey/internal/card/recognise"
 )
 
+// known knows every family and no profile.
+var known recognise.Recogniser
+
 func script(t *testing.T, name string) card.Conn {
 	t.Helper()
 	return cardtest.Open(t, filepath.Join("testdata", name+".txt"))
@@ -29,7 +32,7 @@ func TestCardsAreRecognised(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, err := recognise.Open(t.Context(), script(t, name))
+			c, err := known.Open(t.Context(), script(t, name))
 			if err != nil || c.Family() != want.Family {
 				t.Fatalf("got %v, %v", c, err)
 			}
@@ -50,11 +53,11 @@ func TestUnrecognisedCardIsLeftAlone(t *testing.T) {
 	for _, name := range []string{"unknown", "agreeable", "other", "cutoff", "old", "broken"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, err := recognise.Open(t.Context(), script(t, name))
+			c, err := known.Open(t.Context(), script(t, name))
 			if c != nil || !errors.Is(err, card.ErrUnrecognised) {
 				t.Errorf("got %v, %v", c, err)
 			}
-			found, err := recognise.Look(t.Context(), script(t, name))
+			found, err := known.Look(t.Context(), script(t, name))
 			if found != nil || !errors.Is(err, card.ErrUnrecognised) {
 				t.Errorf("looked: %v, %v", found, err)
 			}
@@ -85,10 +88,10 @@ func TestNoStatusMakesAnUnknownCardGetAVerify(t *testing.T) {
 			continue // more to come without end: see package apdu
 		}
 		s := &stubborn{status: uint16(status)}
-		if c, err := recognise.Open(t.Context(), s); c != nil || !errors.Is(err, card.ErrUnrecognised) {
+		if c, err := known.Open(t.Context(), s); c != nil || !errors.Is(err, card.ErrUnrecognised) {
 			t.Fatalf("status %04X: %v, %v", status, c, err)
 		}
-		if found, err := recognise.Look(t.Context(), s); found != nil || !errors.Is(err, card.ErrUnrecognised) {
+		if found, err := known.Look(t.Context(), s); found != nil || !errors.Is(err, card.ErrUnrecognised) {
 			t.Fatalf("status %04X: %v, %v", status, found, err)
 		}
 		for _, ins := range s.sent {
@@ -105,8 +108,8 @@ func TestFaultOfTheWayIsNotAnUnknownCard(t *testing.T) {
 	for _, text := range []string{"> 00A4040005A00000030800\n! removed", first + second + "! removed",
 		first + second + "< 6A82\n> 00A4040006D2760001240100\n! removed"} {
 		for name, open := range map[string]func(card.Conn) error{
-			"open": func(c card.Conn) error { _, err := recognise.Open(t.Context(), c); return err },
-			"look": func(c card.Conn) error { _, err := recognise.Look(t.Context(), c); return err },
+			"open": func(c card.Conn) error { _, err := known.Open(t.Context(), c); return err },
+			"look": func(c card.Conn) error { _, err := known.Look(t.Context(), c); return err },
 		} {
 			if err := open(cardtest.New(t, "script", text)); !errors.Is(err, card.ErrRemoved) || errors.Is(err, card.ErrUnrecognised) {
 				t.Errorf("%s: got %v", name, err)
@@ -152,7 +155,7 @@ func TestBothApplicationsOfAYubiKeyAreFound(t *testing.T) {
 			t.Fatal(err)
 		}
 		is := e.State()
-		found, err := recognise.Look(t.Context(), conn)
+		found, err := known.Look(t.Context(), conn)
 		if err != nil || len(found) != 2 {
 			t.Fatalf("%s: %d applications, %v", name, len(found), err)
 		}
@@ -166,7 +169,7 @@ func TestBothApplicationsOfAYubiKeyAreFound(t *testing.T) {
 		if diff := cmp.Diff(is, e.State()); diff != "" {
 			t.Errorf("%s: looking changed the card: %s", name, diff)
 		}
-		again, err := recognise.OpenFamily(t.Context(), conn, c.want)
+		again, err := known.OpenFamily(t.Context(), conn, c.want)
 		if err != nil || again.Family() != c.want {
 			t.Errorf("%s: opened again: %v, %v", name, again, err)
 		}
@@ -180,7 +183,7 @@ func TestOpenDoesNotDependOnWhatIsLocked(t *testing.T) {
 		if err := e.Edit(func(s *emulator.State) { s.OpenPGP.PINTries, s.PINTries = tries, 3-tries }); err != nil {
 			t.Fatal(err)
 		}
-		if c, err := recognise.Open(t.Context(), conn); err != nil || c.Family() != card.FamilyPIV {
+		if c, err := known.Open(t.Context(), conn); err != nil || c.Family() != card.FamilyPIV {
 			t.Errorf("%d tries of OpenPGP: %v, %v", tries, c, err)
 		}
 	}
@@ -190,11 +193,11 @@ func TestFamilyThatTheCardHasNot(t *testing.T) {
 	t.Parallel()
 	_, conn := inserted(t, emulator.Options{Family: emulator.FamilyGIDS})
 	for _, f := range []card.Family{card.FamilyPIV, card.FamilyOpenPGP, "another"} {
-		if c, err := recognise.OpenFamily(t.Context(), conn, f); c != nil || !errors.Is(err, card.ErrUnrecognised) {
+		if c, err := known.OpenFamily(t.Context(), conn, f); c != nil || !errors.Is(err, card.ErrUnrecognised) {
 			t.Errorf("%s: %v, %v", f, c, err)
 		}
 	}
-	if c, err := recognise.OpenFamily(t.Context(), conn, card.FamilyGIDS); err != nil || c.Family() != card.FamilyGIDS {
+	if c, err := known.OpenFamily(t.Context(), conn, card.FamilyGIDS); err != nil || c.Family() != card.FamilyGIDS {
 		t.Errorf("got %v, %v", c, err)
 	}
 }
@@ -202,10 +205,10 @@ func TestFamilyThatTheCardHasNot(t *testing.T) {
 func TestUselessApplicationSaysWhy(t *testing.T) {
 	t.Parallel()
 	_, conn := inserted(t, emulator.Options{Family: emulator.FamilyGIDS, Blank: true})
-	if c, err := recognise.Open(t.Context(), conn); c != nil || !errors.Is(err, card.ErrUnrecognised) {
+	if c, err := known.Open(t.Context(), conn); c != nil || !errors.Is(err, card.ErrUnrecognised) {
 		t.Errorf("a card without an identifier: %v, %v", c, err)
 	}
-	found, err := recognise.Look(t.Context(), conn)
+	found, err := known.Look(t.Context(), conn)
 	if err != nil || len(found) != 1 || !errors.Is(found[0].Err, card.ErrUnrecognised) {
 		t.Fatalf("%v, %v", found, err)
 	}
