@@ -89,9 +89,9 @@ func graph() *Graph {
 	g.Input("x", Batch, 3)
 	w := g.Floats("w", []int{2, 2}, []float32{1, -2.5, math.Float32frombits(0x80000003), math.Float32frombits(0x007fffff)})
 	g.Floats("w", []int{1}, []float32{7}) // named before: adds nothing
-	i := g.Ints("i", []int{-1, 1 << 40})
+	i := g.Floats("i", []int{1}, []float32{3})
 	g.Node("Mul", "m", []string{"x", w}, Attribute{Name: "axis", Int: -1}, Attribute{Name: "pads", Ints: []int{0, 300}})
-	g.Node("Reshape", "y", []string{"m", i})
+	g.Node("Add", "y", []string{"m", i})
 	g.Output("y", Batch, 300)
 	return g
 }
@@ -141,19 +141,19 @@ func testNodes(t *testing.T, nodes []record) {
 	if len(nodes) != 2 {
 		t.Fatalf("%d nodes", len(nodes))
 	}
-	mul, reshape := nodes[0], nodes[1]
+	mul, add := nodes[0], nodes[1]
 	for i, want := range []struct {
 		op, output string
 		inputs     []string
-	}{{"Mul", "m", []string{"x", "w"}}, {"Reshape", "y", []string{"m", "i"}}} {
+	}{{"Mul", "m", []string{"x", "w"}}, {"Add", "y", []string{"m", "i"}}} {
 		n := nodes[i]
 		n.only(t, want.op, 1, 2, 3, 4, 5)
 		if n.text(4) != want.op || n.text(2) != want.output || n.text(3) != want.output || !slices.Equal(n.texts(1), want.inputs) {
 			t.Errorf("node %d: %q", i, n)
 		}
 	}
-	if len(reshape[5]) != 0 {
-		t.Errorf("Reshape has attributes: %v", reshape[5])
+	if len(add[5]) != 0 {
+		t.Errorf("Add has attributes: %v", add[5])
 	}
 	attributes := mul.messages(t, 5)
 	if len(attributes) != 2 {
@@ -187,8 +187,8 @@ func testConstants(t *testing.T, constants []record) {
 	if w.text(9) != string(raw) {
 		t.Errorf("w's numbers: %x, want %x", w[9], raw)
 	}
-	raw = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, math.MaxUint64), 1<<40)
-	if i.text(8) != "i" || !slices.Equal(i.numbers(1), []int64{2}) || !slices.Equal(i.numbers(2), []int64{7}) || i.text(9) != string(raw) {
+	raw = binary.LittleEndian.AppendUint32(nil, math.Float32bits(3))
+	if i.text(8) != "i" || !slices.Equal(i.numbers(1), []int64{1}) || !slices.Equal(i.numbers(2), []int64{1}) || i.text(9) != string(raw) {
 		t.Errorf("i: %v", i)
 	}
 }
