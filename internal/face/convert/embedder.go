@@ -94,6 +94,9 @@ func (e *embedding) step(ops []tflite.Operator) (int, error) {
 		if out != e.Outputs[0] || len(e.Tensors[out].Shape) != 2 || e.names[o.Inputs[0]] == "" {
 			return 0, fmt.Errorf("a reshape before the end")
 		}
+		if in := e.Tensors[o.Inputs[0]].Shape; len(in) != 4 || in[1] != 1 || in[2] != 1 {
+			return 0, fmt.Errorf("a reshape of %v: another layout has another order then", in)
+		}
 		e.names[out] = e.g.Node("Flatten", "output", []string{e.names[o.Inputs[0]]}, onnx.Attribute{Name: "axis", Int: 1})
 		return 1, nil
 	}
