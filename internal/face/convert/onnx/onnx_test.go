@@ -100,7 +100,8 @@ func graph() *Graph {
 func TestBytes(t *testing.T) {
 	t.Parallel()
 	data := graph().Bytes()
-	if g := graph(); !bytes.Equal(data, g.Bytes()) || !bytes.Equal(data, g.Bytes()) {
+	g := graph()
+	if first, again := g.Bytes(), g.Bytes(); !bytes.Equal(data, first) || !bytes.Equal(data, again) {
 		t.Error("the same network gives other bytes")
 	}
 	model := parse(t, data)
