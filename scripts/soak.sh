@@ -6,6 +6,7 @@
 #   FUZZTIME   for each fuzz target; default 30s
 #   COUNT      how often the fault tests run; default 3
 #   SOAKTIME   most for each package's fault tests; default 30m
+#   SESSIONS   simulated scans of each kind; default 200
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -50,6 +51,7 @@ for package in journey store unlock escrow e2e; do
   run "faults, $count times (internal/$package)" \
     go test "${race[@]}" -count "$count" -timeout "$soaktime" "./internal/$package"
 done
+run "attack runs, ${SESSIONS:-200} sessions of each (internal/face/attacks)" go run ./internal/face/attacks/report -n "${SESSIONS:-200}"
 
 echo
 echo "Soak: $targets fuzz targets for $fuzztime each, fault tests $count times"

@@ -194,28 +194,18 @@ func (c *client) sign(digest [32]byte) []byte {
 
 // unlock goes through one session, from its start to the proven outcome.
 func (c *client) unlock(ctx context.Context) error {
-	private, err := hpke.DHKEM(ecdh.X25519()).GenerateKey()
+	private, started, err := c.start(ctx)
 	if err != nil {
 		return err
 	}
-	public := private.PublicKey().Bytes()
-	started, err := c.api.Start(ctx, api.StartRequest{Application: "1.0.0", APIVersion: api.Version, Purpose: api.PurposeLocked,
-		Workstation: "ward-7", Card: api.Card{Family: "piv", ID: c.guid}, PublicKey: public})
-	if err != nil {
-		return err
-	}
-	who := api.Credentials{ID: started.ID, Token: started.Token}
-	digest := api.ProofDigest(api.PurposeCardProof, c.service.Name, who.ID, public, started.Nonce, 0)
-	if _, err := c.api.Prove(ctx, who, api.ProofRequest{Slot: "9E", Signature: c.sign(digest)}); err != nil {
-		return err
-	}
+	who, public := api.Credentials{ID: started.ID, Token: started.Token}, private.PublicKey().Bytes()
 	if _, err := c.api.SendCode(ctx, who, api.CodeRequest{Method: api.MethodEmail, Address: c.email}); err != nil {
 		return err
 	}
 	if _, err := c.api.CheckCode(ctx, who, api.CodeCheck{Code: c.x.CodeOf(c.b, who.ID)}); err != nil {
 		return err
 	}
-	digest = api.ProofDigest(api.PurposeRelease, c.service.Name, who.ID, public, started.Nonce, 1)
+	digest := api.ProofDigest(api.PurposeRelease, c.service.Name, who.ID, public, started.Nonce, 1)
 	envelope, err := c.api.Release(ctx, who, api.ReleaseRequest{Step: 1, CardID: c.guid, Slot: "9E", Signature: c.sign(digest)})
 	if err != nil {
 		return err
@@ -238,4 +228,21 @@ func (c *client) unlock(ctx context.Context) error {
 		c.done++
 	}
 	return err
+}
+
+// start begins a session and has the card prove itself.
+func (c *client) start(ctx context.Context) (hpke.PrivateKey, api.Session, error) {
+	private, err := hpke.DHKEM(ecdh.X25519()).GenerateKey()
+	if err != nil {
+		return nil, api.Session{}, err
+	}
+	public := private.PublicKey().Bytes()
+	started, err := c.api.Start(ctx, api.StartRequest{Application: "1.0.0", APIVersion: api.Version, Purpose: api.PurposeLocked,
+		Workstation: "ward-7", Card: api.Card{Family: "piv", ID: c.guid}, PublicKey: public})
+	if err != nil {
+		return nil, started, err
+	}
+	digest := api.ProofDigest(api.PurposeCardProof, c.service.Name, started.ID, public, started.Nonce, 0)
+	_, err = c.api.Prove(ctx, api.Credentials{ID: started.ID, Token: started.Token}, api.ProofRequest{Slot: "9E", Signature: c.sign(digest)})
+	return private, started, err
 }

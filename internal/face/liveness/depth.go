@@ -19,6 +19,10 @@ type Turned struct {
 // sheet that looks like a turned head has to be turned much farther.
 func (t Turned) Excess() float64 { return t.Squeeze - t.Depth*t.Depth/2 }
 
+// Solid is how much more the turn looks like a head's than like a sheet's: a
+// bent sheet that shows some depth shows excess as well.
+func (t Turned) Solid() float64 { return t.Depth - t.Excess() }
+
 // depths is how far the landmarks 17 to 67 of a usual head are before its eyes,
 // in eye distances.
 func depths() []float64 {

@@ -28,11 +28,12 @@ type Policy struct {
 	MinDepth   float64 // turn explained by a head's depth: sine of the angle
 	MaxDepth   float64 // beyond it the landmarks are not to be trusted
 	MaxExcess  float64 // narrowing of the face beyond what such a turn of a head gives
+	MinSolid   float64 // depth less that excess
 	MinSqueeze float64 // narrowing without depth that makes it a flat picture; less is no turn
 
 	// Shading and texture.
 	MinShading float64 // response of the middle of the face over that of its edges
-	MaxVeil    float64 // share of the response that does not depend on how light the skin is
+	MinSkin    float64 // shading less the veil: the share of the response that does not depend on how light the skin is
 	MaxTexture float64 // strongest regular pattern over what is usual at its frequency, in decibels
 
 	// One person throughout.
@@ -64,8 +65,8 @@ func Default() Policy {
 	return Policy{
 		MaxLag: 300 * time.Millisecond, LagSearch: 900 * time.Millisecond, LagStep: 20 * time.Millisecond,
 		MinLight: 0.75, MinChannel: 0.50, MinGain: 0.008, MinSwing: 0.010,
-		MinDepth: 0.18, MaxDepth: 0.80, MaxExcess: 0.080, MinSqueeze: 0.05,
-		MinShading: 0.85, MaxVeil: 0.7, MaxTexture: 20,
+		MinDepth: 0.18, MaxDepth: 0.80, MaxExcess: 0.10, MinSolid: 0.20, MinSqueeze: 0.05,
+		MinShading: 0.50, MinSkin: 0.15, MaxTexture: 20.6,
 		MinSame: 0.55, MaxJump: 0.20,
 		MinStepFrames: 2, MaxStepFrames: 6, MinTurnFrames: 4,
 		MinSpan: 0.4, MinHold: 0.9, MaxOverrun: 2 * time.Second, MaxScan: 30 * time.Second, MaxMissing: 0.2,
