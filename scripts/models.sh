@@ -1,29 +1,33 @@
 #!/usr/bin/env bash
 # Fetches what face verification runs and converts it: the runtime library and
-# the models into internal/face/models/vendor, pictures for the tests into
-# internal/face/facetest/vendor. Versions and checksums are pinned here and in
+# the models into internal/face/models/vendor. For the tests, pictures go into
+# internal/face/facetest/vendor and what was converted into
+# internal/face/convert/vendor. Versions and checksums are pinned here and in
 # internal/face/models/manifest.json. Quick when they are up to date.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 vendor=internal/face/models/vendor
 pictures=internal/face/facetest/vendor
+sources=internal/face/convert/vendor
 manifest=internal/face/models/manifest.json
 arch=$(go env GOOS)/$(go env GOARCH)
 stamp=$vendor/.stamp
-want=$({ echo "$arch"; cat "$0" "$manifest" $(find internal/face/convert -name '*.go' ! -name '*_test.go' | LC_ALL=C sort); } | sha256sum | cut -d' ' -f1)
+want=$({ echo "$arch"; cat "$0" "$manifest" $(find internal/face/convert -name '*.go' ! -name '*_test.go' ! -name tflitetest.go | LC_ALL=C sort); } | sha256sum | cut -d' ' -f1)
 
 case $arch in # folder in the package, SHA-256 of the library
   linux/amd64) library=(x64 ffb75a925ba05e47b235bb66e3e3911714a80b328a9c9425539feb204aa32a23) ;;
   linux/arm64) library=(arm64 1f549d46250b005580b597f4164984aaf75b3bcb9f3aeb07c7f8a8fe60b23c76) ;;
   *) library=() ;; # the setting face_runtime names one
 esac
+kept=(face_landmark_68_model.bin face_landmark_68_model-weights_manifest.json MobileFaceNet.tflite)
 files=(detector.onnx landmarks.onnx embedder.onnx manifest.json)
 [ ${#library[@]} = 0 ] || files+=(libonnxruntime.so)
 
 current() {
   [ "$(cat "$stamp" 2>/dev/null || true)" = "$want" ] || return 1
   for f in "${files[@]}"; do [ -s "$vendor/$f" ] || return 1; done
+  for f in "${kept[@]}"; do [ -s "$sources/$f" ] || return 1; done
   for n in 1 2 3 4 5 6; do [ -s "$pictures/sample$n.jpg" ] || return 1; done
 }
 if current; then exit 0; fi
@@ -80,6 +84,8 @@ check d8ba40c0127fb8ca9917e8fddc79bbbda063657bc92a496d34da0bc8a760443b "$work/$f
 
 go run ./internal/face/convert --landmarks "$work/$marks.bin" --landmarks-manifest "$work/$marks-weights_manifest.json" \
   --embedder "$work/$faces" --out "$vendor"
+mkdir -p "$sources"
+install -m 644 "$work/$marks.bin" "$work/$marks-weights_manifest.json" "$work/$faces" "$sources/"
 for f in detector.onnx landmarks.onnx embedder.onnx; do check "$(pinned $f)" "$vendor/$f"; done
 cp "$manifest" "$vendor/manifest.json"
 echo "$want" >"$stamp"

@@ -45,7 +45,9 @@ done
 
 run "every pair of crashes (internal/journey)" env LATCHKEY_SOAK=1 \
   go test "${race[@]}" -v -count 1 -timeout "$soaktime" -run TestAnyTwoFaultsThenAgain ./internal/journey
-for package in journey store unlock e2e; do
+run "every restore of three attempts (internal/escrow)" env LATCHKEY_SOAK=1 \
+  go test "${race[@]}" -v -count 1 -timeout "$soaktime" -run TestEveryRestore ./internal/escrow
+for package in journey store unlock escrow e2e; do
   run "faults, $count times (internal/$package)" \
     go test "${race[@]}" -count "$count" -timeout "$soaktime" "./internal/$package"
 done

@@ -12,7 +12,7 @@ import (
 // family is what is known of a card family's records.
 type family struct {
 	name       card.Family
-	digits     int    // of its identifier, hexadecimal
+	digits     int    // of its identifier, hexadecimal; 0: as the card's profile has it
 	identifier string // in words
 	hexSerial  bool   // serial numbers are hexadecimal
 	kinds      []string
@@ -27,6 +27,7 @@ func families() []family {
 		{card.FamilyGIDS, 32, "a card identifier of 32 hexadecimal digits", false, []string{cardkey.Admin3DES}},
 		// Maker and serial number of the AID (OpenPGP card 3.4 section 4.2.1).
 		{card.FamilyOpenPGP, 12, "maker and serial number, 12 hexadecimal digits", true, []string{cardkey.AdminPIN, cardkey.ResettingCode}},
+		{card.FamilyISO7816, 0, "2 to 64 hexadecimal digits", false, []string{cardkey.PUK}},
 	}
 }
 
@@ -55,7 +56,8 @@ func normaliseIdentifier(name, text string) (string, error) {
 		}
 		return r
 	}, id)
-	if len(id) != f.digits || strings.Trim(id, "0123456789abcdef") != "" {
+	fits := len(id) == f.digits || f.digits == 0 && len(id) >= 2 && len(id) <= 64 && len(id)%2 == 0
+	if !fits || strings.Trim(id, "0123456789abcdef") != "" {
 		return "", badLine(problem.ImportLine, "The identifier %.60q is not %s.", text, f.identifier)
 	}
 	if strings.Trim(id, "0") == "" {

@@ -278,6 +278,9 @@ func (r *reconciler) apply(ctx context.Context, tx *store.Tx, c store.Card, entr
 			r.result.Keys++
 		}
 	}
+	if err := r.dropTwins(ctx, tx, have, entries); err != nil {
+		return err
+	}
 	s := stand(c, have, entries)
 	if err := s.write(ctx, tx, &c, have); err != nil {
 		return err
@@ -293,6 +296,42 @@ func (r *reconciler) apply(ctx context.Context, tx *store.Tx, c store.Card, entr
 	}
 	return audit.Append(ctx, tx, audit.Event{Actor: audit.ActorOperator, Action: audit.KeyRestored, CardID: c.ID, Holder: c.HolderID,
 		Details: map[string]string{"epoch": fmt.Sprint(c.Epoch), "current": s.current, "pending": fmt.Sprint(s.pending), "spare": fmt.Sprint(s.spare)}})
+}
+
+// dropTwins makes history of keys that were imported again after the restore
+// and that the journal has too, under another id.
+func (r *reconciler) dropTwins(ctx context.Context, tx *store.Tx, have []store.Key, entries []journal.Entry) error {
+	ours := map[string]bool{}
+	twins := map[string]bool{}
+	twin := func(kind, master string, value []byte) string { return kind + "\x00" + master + "\x00" + string(value) }
+	for _, e := range entries {
+		for _, k := range both(e) {
+			ours[k.ID], twins[twin(k.Kind, k.Master, k.Value)] = true, true
+		}
+	}
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return err
+	}
+	for i, k := range have {
+		if ours[k.ID] || k.State == store.KeyRetired || k.CreatedBy != "import" {
+			continue
+		}
+		var value []byte
+		if k.MasterID == "" {
+			if value, err = cardkey.OpenStored(r.keys, k); err != nil {
+				continue // it stays a candidate
+			}
+		}
+		if !twins[twin(k.Kind, k.MasterID, value)] {
+			continue
+		}
+		if err := tx.SetKeyState(ctx, k.ID, store.KeyRetired, now); err != nil {
+			return err
+		}
+		have[i].State = store.KeyRetired
+	}
+	return nil
 }
 
 // finish writes down that the database has all of a journal, and lets releases

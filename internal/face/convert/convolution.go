@@ -22,7 +22,7 @@ func same(size, kernel, stride int) [2]int {
 
 // add adds the convolution to a graph. Weights are [out][in][row][column].
 func (c convolution) add(g *onnx.Graph, name, input string, weights, bias []float32) (string, error) {
-	if len(weights) != c.out*c.in*c.kernel*c.kernel || bias != nil && len(bias) != c.out {
+	if len(weights) == 0 || len(weights) != c.out*c.in*c.kernel*c.kernel || bias != nil && len(bias) != c.out {
 		return "", fmt.Errorf("%s: %d weights and %d biases for %d to %d channels", name, len(weights), len(bias), c.in, c.out)
 	}
 	inputs := []string{input, g.Floats(name+".weights", []int{c.out, c.in, c.kernel, c.kernel}, weights)}
@@ -39,6 +39,9 @@ func (c convolution) add(g *onnx.Graph, name, input string, weights, bias []floa
 // turn makes [..][rows][columns] into [..][columns][rows].
 func turn(v []float32, rows, columns int) []float32 {
 	out := make([]float32, len(v))
+	if rows < 1 || columns < 1 {
+		return out
+	}
 	for start := 0; start+rows*columns <= len(v); start += rows * columns {
 		for r := range rows {
 			for c := range columns {

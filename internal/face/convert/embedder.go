@@ -21,10 +21,10 @@ func embedder(data []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%d inputs and %d outputs", len(m.Inputs), len(m.Outputs))
 	}
 	in := m.Tensors[m.Inputs[0]].Shape
-	if len(in) != 4 {
+	if len(in) != 4 || in[1] < 1 || in[2] != in[1] || in[3] < 1 {
 		return nil, fmt.Errorf("input of shape %v", in)
 	}
-	e := &embedding{Model: m, g: onnx.New("embedder"), names: map[int]string{m.Inputs[0]: "input"}, users: map[int]int{}}
+	e := &embedding{Model: m, g: onnx.New("embedder"), names: map[int]string{m.Inputs[0]: "input"}, users: map[int]int{}, left: len(data)}
 	e.g.Input("input", onnx.Batch, in[3], in[1], in[2])
 	for _, o := range m.Operators {
 		for _, i := range o.Inputs {
@@ -39,7 +39,7 @@ func embedder(data []byte) ([]byte, error) {
 		i += taken - 1
 	}
 	out := m.Tensors[m.Outputs[0]].Shape
-	if e.names[m.Outputs[0]] != "output" {
+	if e.names[m.Outputs[0]] != "output" || out[1] < 1 {
 		return nil, fmt.Errorf("the last operator does not make the output")
 	}
 	e.g.Output("output", onnx.Batch, out[len(out)-1])
@@ -51,6 +51,20 @@ type embedding struct {
 	g     *onnx.Graph
 	names map[int]string // of the tensors that were made
 	users map[int]int    // how many operators read a tensor
+	left  int            // bytes of constants that may still be taken
+}
+
+// floats gives a constant's numbers. All that are taken have no more bytes than
+// the file: operators that share a constant could make it a huge model.
+func (e *embedding) floats(tensor int) ([]float32, error) {
+	if tensor < 0 {
+		return nil, fmt.Errorf("a constant is left out")
+	}
+	t := e.Tensors[tensor]
+	if e.left -= len(t.Data); e.left < 0 {
+		return nil, fmt.Errorf("constants are used again and again")
+	}
+	return t.Floats()
 }
 
 // step converts the operators that come first and says how many.
@@ -60,6 +74,9 @@ func (e *embedding) step(ops []tflite.Operator) (int, error) {
 		return 0, fmt.Errorf("an unexpected operator of kind %d", o.Op)
 	}
 	out := o.Outputs[0]
+	if e.names[out] != "" {
+		return 0, fmt.Errorf("a tensor is made twice")
+	}
 	switch o.Op {
 	case tflite.Conv, tflite.DepthwiseConv:
 		name, err := e.convolution(o)
@@ -68,15 +85,17 @@ func (e *embedding) step(ops []tflite.Operator) (int, error) {
 	case tflite.Relu:
 		return e.prelu(ops)
 	case tflite.Add:
-		a, b := e.names[o.Inputs[0]], e.names[o.Inputs[1]]
-		if a == "" || b == "" {
+		if len(o.Inputs) != 2 || e.names[o.Inputs[0]] == "" || e.names[o.Inputs[1]] == "" {
 			return 0, fmt.Errorf("a sum of what is not there")
 		}
-		e.names[out] = e.g.Node("Add", e.next(out), []string{a, b})
+		e.names[out] = e.g.Node("Add", e.next(out), []string{e.names[o.Inputs[0]], e.names[o.Inputs[1]]})
 		return 1, nil
 	case tflite.Reshape:
-		if out != e.Outputs[0] || len(e.Tensors[out].Shape) != 2 {
+		if out != e.Outputs[0] || len(e.Tensors[out].Shape) != 2 || e.names[o.Inputs[0]] == "" {
 			return 0, fmt.Errorf("a reshape before the end")
+		}
+		if in := e.Tensors[o.Inputs[0]].Shape; len(in) != 4 || in[1] != 1 || in[2] != 1 {
+			return 0, fmt.Errorf("a reshape of %v: another layout has another order then", in)
 		}
 		e.names[out] = e.g.Node("Flatten", "output", []string{e.names[o.Inputs[0]]}, onnx.Attribute{Name: "axis", Int: 1})
 		return 1, nil
@@ -90,17 +109,16 @@ func (e *embedding) convolution(o tflite.Operator) (string, error) {
 	if len(o.Inputs) != 3 || e.names[o.Inputs[0]] == "" {
 		return "", fmt.Errorf("a convolution of what is not there")
 	}
-	w, b := e.Tensors[o.Inputs[1]], e.Tensors[o.Inputs[2]]
-	weights, err := w.Floats()
+	weights, err := e.floats(o.Inputs[1])
 	if err != nil {
 		return "", err
 	}
-	bias, err := b.Floats()
+	bias, err := e.floats(o.Inputs[2])
 	if err != nil {
 		return "", err
 	}
-	in := e.Tensors[o.Inputs[0]].Shape
-	if len(w.Shape) != 4 || len(in) != 4 || o.StrideH != o.StrideW || o.StrideH < 1 {
+	w, in := e.Tensors[o.Inputs[1]], e.Tensors[o.Inputs[0]].Shape
+	if len(w.Shape) != 4 || len(in) != 4 || in[1] != in[2] || o.StrideH != o.StrideW || o.StrideH < 1 {
 		return "", fmt.Errorf("a convolution of shape %v over %v", w.Shape, in)
 	}
 	c := convolution{kernel: w.Shape[1], stride: o.StrideH, groups: 1, out: w.Shape[0], in: w.Shape[3]}
@@ -140,7 +158,7 @@ func (e *embedding) prelu(ops []tflite.Operator) (int, error) {
 		!slices.Equal(add.Inputs, []int{relu.Outputs[0], mul.Outputs[0]}) || e.users[x] != 3 || e.names[x] == "" {
 		return 0, fmt.Errorf("a relu that is not part of a PReLU")
 	}
-	slope, err := e.Tensors[mul.Inputs[0]].Floats()
+	slope, err := e.floats(mul.Inputs[0])
 	if err != nil {
 		return 0, err
 	}
@@ -148,6 +166,9 @@ func (e *embedding) prelu(ops []tflite.Operator) (int, error) {
 		slope[i] *= 2 // below zero x - |x| is 2x
 	}
 	out := add.Outputs[0]
+	if e.names[out] != "" {
+		return 0, fmt.Errorf("a tensor is made twice")
+	}
 	name := e.next(out)
 	e.names[out] = e.g.Node("PRelu", name, []string{e.names[x], e.g.Floats(name+".slope", []int{len(slope), 1, 1}, slope)})
 	return len(kinds), nil

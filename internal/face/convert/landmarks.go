@@ -38,8 +38,8 @@ func readWeights(manifest, data []byte) (weights, error) {
 		for _, q := range group.Weights {
 			n := 1
 			for _, d := range q.Shape {
-				if d < 1 || d > len(data) {
-					return nil, fmt.Errorf("%s: shape %v", q.Name, q.Shape)
+				if d < 1 || n > len(data)/d {
+					return nil, fmt.Errorf("%s: shape %v, with %d bytes left", q.Name, q.Shape, len(data))
 				}
 				n *= d
 			}
@@ -108,6 +108,13 @@ func (l *landmarking) get(name string, dimensions int) (w struct {
 	return w
 }
 
+// must notes that a layer's weights are not of the shapes that it has.
+func (l *landmarking) must(fits bool, name string) {
+	if l.err == nil && !fits {
+		l.err = fmt.Errorf("%s: its weights are of other shapes", name)
+	}
+}
+
 // block is relu(a + b + c + d), where a is the relu of the first convolution
 // and each of the others convolves the relu of the sum so far.
 func (l *landmarking) block(name, x string, first bool) string {
@@ -131,6 +138,7 @@ func (l *landmarking) block(name, x string, first bool) string {
 // plain is a convolution of stride 2 whose filters are [row][column][in][out].
 func (l *landmarking) plain(name, x string) string {
 	f, b := l.get(name+"/filters", 4), l.get(name+"/bias", 1)
+	l.must(f.shape[1] == f.shape[0], name)
 	c := convolution{kernel: f.shape[0], stride: 2, groups: 1, in: f.shape[2], out: f.shape[3], pads: same(l.size, f.shape[0], 2)}
 	places := c.kernel * c.kernel
 	return l.conv(c, name, x, turn(turn(f.values, places*c.in, c.out), places, c.in), b.values)
@@ -140,6 +148,7 @@ func (l *landmarking) plain(name, x string) string {
 // all channels at each place, [1][1][in][out].
 func (l *landmarking) separable(name, x string, stride int) string {
 	d, p, b := l.get(name+"/depthwise_filter", 4), l.get(name+"/pointwise_filter", 4), l.get(name+"/bias", 1)
+	l.must(d.shape[1] == d.shape[0] && d.shape[3] == 1 && p.shape[0] == 1 && p.shape[1] == 1 && p.shape[2] == d.shape[2], name)
 	c := convolution{kernel: d.shape[0], stride: stride, groups: d.shape[2], in: 1, out: d.shape[2], pads: same(l.size, d.shape[0], stride)}
 	x = l.conv(c, name+"/depthwise", x, turn(d.values, c.kernel*c.kernel, c.out), nil)
 	return l.conv(convolution{kernel: 1, stride: 1, groups: 1, in: p.shape[2], out: p.shape[3]}, name, x, turn(p.values, p.shape[2], p.shape[3]), b.values)

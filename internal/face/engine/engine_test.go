@@ -3,12 +3,14 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -188,6 +190,28 @@ func TestNotAPicture(t *testing.T) {
 	for _, f := range []face.Found{{}, all} {
 		if template, err := e.Describe(t.Context(), small, f); err == nil && len(template) != 192 {
 			t.Errorf("%d numbers", len(template))
+		}
+	}
+}
+
+// TestTinyPictures: a pixel, a line or a strip has no face, and none that is
+// said to be there makes a fault.
+func TestTinyPictures(t *testing.T) {
+	t.Parallel()
+	e := open(t, Options{Threads: 1})
+	for _, size := range [][2]int{{1, 1}, {1, 2560}, {2560, 1}, {2, 3}, {2560, 16}, {16, 2560}} {
+		p := &face.Picture{W: size[0], H: size[1], RGB: bytes.Repeat([]byte{200, 150, 120}, size[0]*size[1])}
+		if found, err := e.Find(t.Context(), p); err != nil || len(found) != 0 {
+			t.Errorf("%v: %d faces, %v", size, len(found), err)
+		}
+		for _, box := range []face.Rect{{W: 1, H: 1}, {X: -1e30, W: 1e38, H: 1e38}, {X: float32(math.NaN()), W: float32(math.Inf(1))}} {
+			f, err := e.(*engine).Mark(t.Context(), p, box)
+			if err != nil {
+				t.Fatalf("%v, %v: %v", size, box, err)
+			}
+			if template, err := e.Describe(t.Context(), p, f); err == nil && len(template) != 192 {
+				t.Errorf("%v, %v: %d numbers", size, box, len(template))
+			}
 		}
 	}
 }

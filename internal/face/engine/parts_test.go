@@ -144,3 +144,25 @@ func TestThreshold(t *testing.T) {
 		t.Errorf("stricter than any: %v, %v", got, ok)
 	}
 }
+
+// TestEdge: the last place before a picture's edge has its last pixel's colour,
+// however the numbers are rounded there.
+func TestEdge(t *testing.T) {
+	t.Parallel()
+	n := Network{Width: 16, Height: 16, Scale: 1}
+	for _, size := range []int{1, 2, 3, 64, 100, 1024, 2048, 2560} {
+		p := &face.Picture{W: size, H: size, RGB: make([]byte, 3*size*size)}
+		copy(p.RGB[len(p.RGB)-3:], []byte{10, 20, 30})
+		edge := math.Nextafter32(float32(size), 0)
+		var sum [3]float32
+		n.add(&sum, p, face.Point{X: edge, Y: edge})
+		for c, want := range []float32{10, 20, 30} {
+			if math.Abs(float64(sum[c]-want)) > 0.01 {
+				t.Errorf("%d pixels wide: %v", size, sum)
+				break
+			}
+		}
+		first := math.Nextafter32(-1, 0)
+		n.add(&sum, p, face.Point{X: first, Y: first}) // ends
+	}
+}

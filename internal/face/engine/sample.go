@@ -66,7 +66,7 @@ func (n Network) add(sum *[3]float32, p *face.Picture, at face.Point) {
 	x0, y0 := int(at.X+1)-1, int(at.Y+1)-1 // rounded down, for -1 too
 	fx, fy := at.X-float32(x0), at.Y-float32(y0)
 	x1, y1 := min(x0+1, p.W-1), min(y0+1, p.H-1)
-	x0, y0 = max(x0, 0), max(y0, 0)
+	x0, y0 = min(max(x0, 0), p.W-1), min(max(y0, 0), p.H-1) // just before the edge, at.X+1 may be rounded beyond it
 	top, bottom := p.RGB[3*y0*p.W:3*(y0+1)*p.W], p.RGB[3*y1*p.W:3*(y1+1)*p.W]
 	l, r := 3*x0, 3*x1
 	w00, w10, w01, w11 := (1-fx)*(1-fy), fx*(1-fy), (1-fx)*fy, fx*fy

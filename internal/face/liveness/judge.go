@@ -32,6 +32,10 @@ func Judge(p Policy, c face.Challenge, w []face.Window, shots []Shot, same float
 	if d.Reason = CheckPictures(p, shots); d.Reason != face.Verified {
 		return clean(d)
 	}
+	if hidden(c, shots) {
+		d.Reason = face.NoFace
+		return clean(d)
+	}
 	turn, turned, lit := divide(c, shots)
 	light := MeasureLight(p, c, w, skinSamples(lit))
 	moved := MeasureTurn(turn, lit, turned)
@@ -62,7 +66,7 @@ func Judge(p Policy, c face.Challenge, w []face.Window, shots []Shot, same float
 		asked && !(moved.Excess() <= p.MaxExcess && moved.Solid() >= p.MinSolid),
 		!(shade.Shading >= p.MinShading),
 		!(shade.Skin() >= p.MinSkin),
-		texture > p.MaxTexture,
+		!(texture <= p.MaxTexture),
 		!(jump <= p.MaxJump),
 		!(same >= p.MinSame):
 		d.Reason = face.NotLive
@@ -82,19 +86,45 @@ func divide(c face.Challenge, shots []Shot) (turn face.Turn, turned, lit []*Shot
 		case t != face.TurnNone:
 			turn = t
 			turned = append(turned, s)
-		case s.Step == 0 || c.Steps[s.Step-1].Turn == face.TurnNone:
+		case !isBack(c, s.Step):
 			lit = append(lit, s)
 		}
 	}
 	return turn, turned, lit
 }
 
-// pattern is the usual texture of the shots in which it was measured.
+// isBack says whether the head comes back in a step.
+func isBack(c face.Challenge, step int) bool {
+	return step > 0 && c.Steps[step].Turn == face.TurnNone && c.Steps[step-1].Turn != face.TurnNone
+}
+
+// hidden says whether a turn or a colour has no frame with a face: the frames
+// that may have none are enough to leave out the turn, or colours that do not
+// fit.
+func hidden(c face.Challenge, shots []Shot) bool {
+	seen := make([]bool, len(c.Steps))
+	for i := range shots {
+		if s := &shots[i]; s.Faces > 0 && s.Step >= 0 && s.Step < len(seen) {
+			seen[s.Step] = true
+		}
+	}
+	for i := range seen {
+		if !seen[i] && !isBack(c, i) {
+			return true
+		}
+	}
+	return false
+}
+
+// pattern is the usual texture of the shots; infinite where it could not be
+// measured in most of them, so that small frames do not pass for clean ones.
 func pattern(shots []*Shot) float64 {
 	var v []float64
 	for _, s := range shots {
 		if finite(s.Texture) {
 			v = append(v, s.Texture)
+		} else {
+			v = append(v, math.Inf(1))
 		}
 	}
 	return median(v)

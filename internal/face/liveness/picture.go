@@ -56,7 +56,7 @@ func CheckPictures(p Policy, shots []Shot) face.Reason {
 		return face.TooBright
 	}
 	switch {
-	case median(clipped) > p.MaxClipped:
+	case !(median(clipped) <= p.MaxClipped):
 		return face.Glare
 	case !(median(sharp) >= p.MinSharp):
 		return face.Blurred

@@ -72,7 +72,7 @@ func MeasureShade(c face.Challenge, w []face.Window, shots []*Shot, lag time.Dur
 	switch {
 	case inner[0] > 0 && outer[0] > 0:
 		out.Shading = min(10, inner[0]/inner[1]/(outer[0]/outer[1]))
-	case inner[0] > 0:
+	case inner[0] > 0 && outer[1] > 0: // edges without an answer
 		out.Shading = 10
 	}
 	rows := make([][]float64, len(bright))
@@ -103,9 +103,12 @@ func faceParts(shots []*Shot) map[int]int {
 		nose := axes.Place(float64(s.Landmarks[30].X), float64(s.Landmarks[30].Y))
 		for _, i := range []int{1, 2, 3, 4, 12, 13, 14, 15} {
 			jaw := axes.Place(float64(s.Landmarks[i].X), float64(s.Landmarks[i].Y))
-			for share, part := range map[float64]int{0.12: edgePart, 0.20: edgePart, 0.7: middlePart, 0.9: middlePart} {
-				at := Place{X: jaw.X + share*(nose.X-jaw.X), Y: jaw.Y + share*(nose.Y-jaw.Y)}
-				parts[CellAt(at)] = part
+			for _, on := range []struct {
+				share float64 // of the way from the jaw to the nose
+				part  int
+			}{{0.12, edgePart}, {0.20, edgePart}, {0.7, middlePart}, {0.9, middlePart}} {
+				at := Place{X: jaw.X + on.share*(nose.X-jaw.X), Y: jaw.Y + on.share*(nose.Y-jaw.Y)}
+				parts[CellAt(at)] = on.part
 			}
 		}
 	}

@@ -38,7 +38,7 @@ type Shot struct {
 	Frame     float64 // mean light of the whole frame
 	Clipped   float64 // share of the face that is white
 	Sharp     float64 // mean change from pixel to pixel over brightness
-	Texture   float64 // decibels (Texture); NaN where the face is too small for it
+	Texture   float64 // decibels (Texture); NaN where the frame is too small for it
 }
 
 // Eyes gives the middles of the eyes in the order in which they are in the

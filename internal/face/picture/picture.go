@@ -8,6 +8,7 @@ package picture
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -62,7 +63,7 @@ func DecodeWithin(data []byte, l Limits) (*face.Picture, error) {
 	orientation := 1
 	switch {
 	case bytes.HasPrefix(data, []byte("\xff\xd8\xff")):
-		if bytes.Count(data, []byte("\xff\xda")) > mostScans {
+		if scans(data) > mostScans {
 			return nil, fmt.Errorf("%w: more than %d passes", ErrTooLarge, mostScans)
 		}
 		decode = func(b []byte) (image.Image, error) { return jpeg.Decode(bytes.NewReader(b)) }
@@ -89,6 +90,27 @@ func DecodeWithin(data []byte, l Limits) (*face.Picture, error) {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	return upright(reduce(m), orientation), nil
+}
+
+// scans counts a JPEG's passes, as the decoder comes to them: up to the end of
+// the picture. Phones append films, in which anything may lie.
+func scans(data []byte) (n int) {
+	for at := 2; at+4 <= len(data); {
+		switch marker := data[at+1]; {
+		case data[at] != 0xff || marker == 0xff: // of a pass, or filling
+			at++
+		case marker == 0 || marker >= 0xd0 && marker <= 0xd7: // of a pass too
+			at += 2
+		case marker == 0xd9:
+			return n
+		default:
+			if marker == 0xda {
+				n++
+			}
+			at += 2 + int(binary.BigEndian.Uint16(data[at+2:]))
+		}
+	}
+	return n
 }
 
 // reduce gives a decoded picture's colours, its size divided so that no side is

@@ -180,12 +180,16 @@ func luma(p *face.Picture, x, y int) float64 {
 	return 0.299*float64(p.RGB[at]) + 0.587*float64(p.RGB[at+1]) + 0.114*float64(p.RGB[at+2])
 }
 
+// finest bounds the places that are looked at for one, in one direction. No face
+// that fits into a picture has its eyes as far apart as needs more.
+const finest = 32
+
 // sharp is the root mean square of the second derivative by that of the
 // contrast, around eyes, nose and mouth, where the eyes are 35 pixels apart.
 func sharp(p *face.Picture, middle face.Point, ux, uy, eyes float64) float64 {
 	const eyesApart, width, height, above = 35.0, 64, 64, 16
 	s := eyes / eyesApart
-	k := max(int(s+0.5), 1) // a coarser place is the mean of k x k
+	k := min(max(int(s+0.5), 1), finest) // a coarser place is the mean of k x k
 	var grey [height][width]float64
 	for j := range height {
 		for i := range width {

@@ -154,6 +154,7 @@ func TestOutside(t *testing.T) {
 	for name, change := range map[string]func(face.Point) face.Point{
 		"beyond":   func(q face.Point) face.Point { return face.Point{X: q.X + 5000, Y: q.Y - 5000} },
 		"a point":  func(face.Point) face.Point { return face.Point{X: 10, Y: 10} },
+		"vast":     func(q face.Point) face.Point { return face.Point{X: q.X * 1000, Y: q.Y * 1000} },
 		"infinite": func(q face.Point) face.Point { return face.Point{X: q.X * 1e30, Y: q.Y * 1e30} },
 		"nowhere":  func(face.Point) face.Point { return face.Point{X: float32(math.NaN()), Y: float32(math.NaN())} },
 	} {

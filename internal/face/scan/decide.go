@@ -238,8 +238,9 @@ func leastSame(ts []face.Template) float64 {
 	return least
 }
 
-// likeness is the mean similarity of templates with the profile's. Without a
-// profile the same sums are made with a template of nobody.
+// likeness is the mean similarity of templates with the profile's, -1 where it
+// is no number. Without a profile the same sums are made with a template of
+// nobody.
 func likeness(ts []face.Template, profile *face.Profile) (float64, error) {
 	if len(ts) == 0 {
 		return -1, nil
@@ -254,6 +255,9 @@ func likeness(ts []face.Template, profile *face.Profile) (float64, error) {
 			return 0, fmt.Errorf("the profile's template has %d numbers, the engine's %d", len(other), len(t))
 		}
 		sum += cosine(t, other) / float64(len(ts))
+	}
+	if !finite(sum) {
+		return -1, nil
 	}
 	return sum, nil
 }

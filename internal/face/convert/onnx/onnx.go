@@ -19,7 +19,6 @@ const (
 // Kinds of data and of attributes, by the standard.
 const (
 	float   = 1
-	int64s  = 7
 	attrInt = 2
 	attrs   = 7
 )
@@ -78,6 +77,10 @@ func (a Attribute) encode() []byte {
 // Floats adds a constant, with subnormal numbers as zero: they mean nothing and
 // can slow a network eightfold.
 func (g *Graph) Floats(name string, shape []int, values []float32) string {
+	if g.known[name] { // used by several nodes
+		return name
+	}
+	g.known[name] = true
 	raw := make([]byte, 0, 4*len(values))
 	for _, v := range values {
 		bits := math.Float32bits(v)
@@ -86,28 +89,11 @@ func (g *Graph) Floats(name string, shape []int, values []float32) string {
 		}
 		raw = binary.LittleEndian.AppendUint32(raw, bits)
 	}
-	return g.constant(name, float, shape, raw)
-}
-
-// Ints adds a constant of integers.
-func (g *Graph) Ints(name string, values []int) string {
-	raw := make([]byte, 0, 8*len(values))
-	for _, v := range values {
-		raw = binary.LittleEndian.AppendUint64(raw, uint64(v))
-	}
-	return g.constant(name, int64s, []int{len(values)}, raw)
-}
-
-func (g *Graph) constant(name string, kind int, shape []int, raw []byte) string {
-	if g.known[name] { // used by several nodes
-		return name
-	}
-	g.known[name] = true
 	var t []byte
 	for _, d := range shape {
 		t = number(t, 1, d)
 	}
-	t = number(t, 2, kind)
+	t = number(t, 2, float)
 	t = text(t, 8, name)
 	t = message(t, 9, raw)
 	g.constants = message(g.constants, 5, t)

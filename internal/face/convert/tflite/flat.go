@@ -12,8 +12,11 @@ var ErrMalformed = errors.New("not a TensorFlow Lite model")
 
 // flat reads FlatBuffers: little endian, tables found by offsets. Its first
 // fault stays, and what is read after it is zero, so that a caller checks once.
+// Vectors together may have as many bytes as the file: offsets can point to the
+// same place again and again, and a small file would be read as a huge one.
 type flat struct {
 	data []byte
+	left int // bytes that vectors may still have
 	err  error
 }
 
@@ -116,6 +119,10 @@ func (f *flat) vector(t table, field, size int) (start, n int) {
 	at += f.u32(at)
 	n = f.u32(at)
 	if f.bytes(at+4, n*size) == nil {
+		return 0, 0
+	}
+	if f.left -= n * size; f.left < 0 {
+		f.fail(at)
 		return 0, 0
 	}
 	return at + 4, n

@@ -3,7 +3,7 @@
 // is that of tensorflow/lite/schema/schema.fbs, version 3.
 //
 // Any fault of the file is ErrMalformed; nothing in it makes Read panic or take
-// more memory than a few times the file's size.
+// more memory than some dozen times the file's size.
 package tflite
 
 import (
@@ -57,7 +57,7 @@ func (t Tensor) Floats() ([]float32, error) {
 // Operator is one step of the graph.
 type Operator struct {
 	Op              Op
-	Inputs, Outputs []int // indices into Model.Tensors; -1 where left out
+	Inputs, Outputs []int // indices into Model.Tensors; an input that is left out is -1
 	Same            bool  // convolutions: padded so that the size is kept
 	StrideW         int
 	StrideH         int
@@ -69,12 +69,12 @@ type Operator struct {
 type Model struct {
 	Tensors         []Tensor
 	Operators       []Operator
-	Inputs, Outputs []int
+	Inputs, Outputs []int // indices into Tensors
 }
 
 // Read reads a model.
 func Read(data []byte) (*Model, error) {
-	f := &flat{data: data}
+	f := &flat{data: data, left: len(data)}
 	if len(data) < 8 || string(data[4:8]) != "TFL3" {
 		return nil, ErrMalformed
 	}
@@ -101,8 +101,8 @@ func Read(data []byte) (*Model, error) {
 	for _, t := range f.tables(graphs[0], 3) {
 		m.Operators = append(m.Operators, f.operator(t, kinds, len(m.Tensors)))
 	}
-	f.known(m.Inputs, len(m.Tensors))
-	f.known(m.Outputs, len(m.Tensors))
+	f.known(m.Inputs, 0, len(m.Tensors))
+	f.known(m.Outputs, 0, len(m.Tensors))
 	if f.err != nil {
 		return nil, f.err
 	}
@@ -116,8 +116,8 @@ func (f *flat) operator(t table, kinds []Op, tensors int) Operator {
 	} else {
 		f.fail(int(t))
 	}
-	f.known(o.Inputs, tensors)
-	f.known(o.Outputs, tensors)
+	f.known(o.Inputs, -1, tensors)
+	f.known(o.Outputs, 0, tensors)
 	options := f.table(t, 4)
 	switch o.Op {
 	case Conv, DepthwiseConv:
@@ -138,10 +138,10 @@ func (f *flat) operator(t table, kinds []Op, tensors int) Operator {
 	return o
 }
 
-// known checks that indices point at tensors.
-func (f *flat) known(indices []int, tensors int) {
+// known checks that indices point at tensors, or are the lowest that is allowed.
+func (f *flat) known(indices []int, lowest, tensors int) {
 	for _, i := range indices {
-		if i < -1 || i >= tensors {
+		if i < lowest || i >= tensors {
 			f.fail(i)
 		}
 	}
