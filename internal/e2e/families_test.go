@@ -103,3 +103,16 @@ func TestUnlockAnOpenPGPCard(t *testing.T) {
 	w.mustUnlock("573920")
 	w.contains(w.must("", "latchkeyd", "audit", "export"), "key.rotated")
 }
+
+// TestUnlockACardByItsProfile: a card that follows no family of its own is
+// described by a profile.
+func TestUnlockACardByItsProfile(t *testing.T) {
+	w := newCardWorld(t, "--family", "iso7816", "--puk", oldPUK)
+	w.settings = append(w.settings, "LATCHKEY_CARD_PROFILES=generic-puk")
+	for _, fresh := range []string{passcode, "573920"} {
+		w.mustUnlock(fresh)
+		w.contains(w.must("", "vcard", "show", "--state", w.state), fresh+", 3 tries left")
+		w.vcard.stop()
+		w.insert("--locked")
+	}
+}
