@@ -62,7 +62,7 @@ type View struct {
 	// Application names the application of the card whose passcode is to be set,
 	// where the card has several with a passcode each; else it is "".
 	Application string
-	Methods []api.MethodStatus
+	Methods     []api.MethodStatus
 	// Ends is when the session ends, by this computer's clock.
 	Ends time.Time
 	// Method is the way that the person has chosen last; "" before the first.
