@@ -29,7 +29,8 @@ func isJSON(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // desk is the program at a desk with card readers in software. The variable
-// DESK has a word for each: empty, locked, open, spent (its PUK too).
+// DESK has a word for each: empty, locked, open, spent (its PUK too), iso7816 (a
+// card of the profile generic-puk), several (PIV and OpenPGP).
 func desk() {
 	readers := emulator.NewReaders()
 	for i, word := range strings.Fields(os.Getenv("DESK")) {
@@ -38,8 +39,15 @@ func desk() {
 			readers = emulator.NewReaders(name)
 			continue
 		}
-		c, err := emulator.New(emulator.Options{PIN: "246813", PUK: "73519264"})
-		if err == nil && word != "open" {
+		o := emulator.Options{PIN: "246813", PUK: "73519264"}
+		switch word {
+		case "iso7816":
+			o.Family = emulator.FamilyISO7816
+		case "several":
+			o.Family = emulator.FamilyYubiKey
+		}
+		c, err := emulator.New(o)
+		if err == nil && (word == "locked" || word == "spent") {
 			err = c.Edit(func(s *emulator.State) {
 				s.PINTries = 0
 				if word == "spent" {

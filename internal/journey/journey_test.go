@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"latchkey/internal/api"
 	"latchkey/internal/card/emulator"
 	"latchkey/internal/journey"
@@ -262,5 +264,34 @@ func TestCodes(t *testing.T) {
 	wantCode(t, d.engine.CheckCode(ctx, "0"), problem.CodeTries)
 	if v := d.engine.View(); v.Step != journey.StepEnded {
 		t.Errorf("after five wrong codes: %+v", v)
+	}
+}
+
+// TestCardWithTwoPasscodes: the one that is locked is chosen, and the person is
+// told which it is. Afterwards the card still has the other as it was.
+func TestCardWithTwoPasscodes(t *testing.T) {
+	d := newDesk(t, emulator.Options{Family: emulator.FamilyYubiKey})
+	if err := d.card.Edit(func(s *emulator.State) { s.OpenPGP.PINTries = 0 }); err != nil {
+		t.Fatal(err)
+	}
+	d.verified()
+	if v := d.engine.View(); v.Application != "PIV" {
+		t.Errorf("the application is %q", v.Application)
+	}
+	openpgp := *d.card.State().OpenPGP
+	if err := d.confirm(passcode); err != nil {
+		t.Fatal(err)
+	}
+	d.unlocked(passcode)
+	if diff := cmp.Diff(openpgp, *d.card.State().OpenPGP); diff != "" {
+		t.Errorf("the other application has changed: %s", diff)
+	}
+	// Now the other is the one that is locked: it is not registered.
+	wantCode(t, d.engine.Start(t.Context(), api.PurposeLocked, reader), problem.CardNotServed)
+	if err := d.engine.Start(t.Context(), api.PurposeForgotten, reader); err != nil || d.engine.View().Application != "PIV" {
+		t.Errorf("forgotten: %v, %q", err, d.engine.View().Application)
+	}
+	if err := d.engine.Change(t.Context(), reader, passcode, "975310"); err != nil {
+		t.Errorf("change: %v", err)
 	}
 }

@@ -240,7 +240,11 @@ func Status(ctx context.Context, e Engine, out io.Writer, asJSON bool) error {
 		} else if c.TriesLeft != nil && c.State == journey.CardNotLocked {
 			words += fmt.Sprintf(", %d tries of the passcode left", *c.TriesLeft)
 		}
-		fmt.Fprintln(out, plain.Text(strings.Join(slices.DeleteFunc([]string{c.Reader + ":", c.Model, words}, func(s string) bool { return s == "" }), " ")))
+		application := c.Application
+		if application != "" {
+			application = "(" + application + ")"
+		}
+		fmt.Fprintln(out, plain.Text(strings.Join(slices.DeleteFunc([]string{c.Reader + ":", c.Model, application, words}, func(s string) bool { return s == "" }), " ")))
 	}
 	return nil
 }
@@ -255,11 +259,14 @@ func settled(s journey.Status) bool {
 
 // cardLine is a card as status --json prints it.
 type cardLine struct {
-	Reader    string       `json:"reader"`
-	Model     string       `json:"model,omitempty"`
-	State     string       `json:"state"`
-	TriesLeft *int         `json:"tries_left,omitempty"`
-	Code      problem.Code `json:"code,omitempty"`
+	Reader string `json:"reader"`
+	Model  string `json:"model,omitempty"`
+	// Application is the one of the card's applications that this is about, where
+	// it has several with a passcode each.
+	Application string       `json:"application,omitempty"`
+	State       string       `json:"state"`
+	TriesLeft   *int         `json:"tries_left,omitempty"`
+	Code        problem.Code `json:"code,omitempty"`
 }
 
 func printJSON(out io.Writer, s journey.Status) error {
@@ -271,7 +278,7 @@ func printJSON(out io.Writer, s journey.Status) error {
 		v.Code = s.Problem.Code
 	}
 	for _, c := range s.Cards {
-		line := cardLine{Reader: c.Reader, Model: c.Model, State: string(c.State), TriesLeft: c.TriesLeft}
+		line := cardLine{Reader: c.Reader, Model: c.Model, Application: c.Application, State: string(c.State), TriesLeft: c.TriesLeft}
 		if c.Problem != nil {
 			line.Code = c.Problem.Code
 		}

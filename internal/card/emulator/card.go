@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -50,6 +51,15 @@ func New(o Options) (*Card, error) {
 		return nil, err
 	}
 	return newCard(s, ""), nil
+}
+
+// FromState makes a card in memory that holds what it is given: also one of
+// several applications that no Options make.
+func FromState(s State) (*Card, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	return newCard(s.clone(), ""), nil
 }
 
 // newCard puts a card together from its state.
@@ -211,6 +221,12 @@ func (c *Card) dispatch(cmd command) ([]byte, uint16) {
 	switch {
 	case cmd.ins == insSelect && cmd.p1 == 0x04:
 		return c.selectByName(cmd.data)
+	case cmd.ins == insSelect && cmd.p1 == 0 && hex.EncodeToString(cmd.data) == masterFile && implicit(c.applications) != nil:
+		if c.current != nil {
+			c.current.forget()
+		}
+		c.current = implicit(c.applications)
+		return c.current.answer(cmd)
 	case c.current != nil:
 		return c.current.answer(cmd)
 	case cmd.ins == insSelect:

@@ -125,13 +125,18 @@ func inserted(t *testing.T, o emulator.Options) (*emulator.Card, card.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return e, inReader(t, e)
+}
+
+func inReader(t *testing.T, e *emulator.Card) card.Conn {
+	t.Helper()
 	readers := emulator.NewReaders("reader")
 	readers.Insert("reader", e)
 	conn, err := readers.Connect(t.Context(), "reader")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return e, conn
+	return conn
 }
 
 func TestBothApplicationsOfAYubiKeyAreFound(t *testing.T) {
