@@ -1,8 +1,11 @@
 package api
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
+	"errors"
 )
 
 // Paths of the calls of face verification.
@@ -18,6 +21,7 @@ const (
 	MaxFrame     = 150 << 10 // largest frame in bytes
 	MaxFrameSide = 1280      // longest side of a frame in pixels
 	StepFrames   = 6         // most frames of a colour step; twice as many of a turn
+	MaxFrames    = 384       // most frames of a scan
 )
 
 // FaceRequest begins a scan. The answer is the same for any number (R4).
@@ -64,6 +68,20 @@ type FaceFrame struct {
 type FaceFrames struct {
 	Scan   string      `json:"scan"`
 	Frames []FaceFrame `json:"frames"`
+}
+
+// frameCommas is how many commas a frame has at most: three for its members and
+// itself, and as many for members that a newer application may send.
+const frameCommas = 6
+
+// UnmarshalJSON refuses more frames than a scan has before there is memory for
+// them: one takes two bytes in a body, and fifty in memory.
+func (f *FaceFrames) UnmarshalJSON(body []byte) error {
+	if bytes.Count(body, []byte{','}) > frameCommas*MaxFrames {
+		return errors.New("too many frames")
+	}
+	type plain FaceFrames
+	return json.Unmarshal(body, (*plain)(f))
 }
 
 // FramesDigest is what FaceStepDone carries: SHA-256 over, for each frame of

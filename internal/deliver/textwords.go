@@ -33,6 +33,9 @@ const (
 	// maxWhere is the longest name of a workstation in a text message: NetBIOS
 	// names have 15 characters.
 	maxWhere = 20
+	// maxWhereDigits is how many digits it may have. Asset numbers have up to
+	// eight; with more it could be a telephone number to call.
+	maxWhereDigits = 8
 )
 
 // textNames are the text messages there are.
@@ -193,7 +196,8 @@ func hour(at time.Time) string { return at.Local().Format("15:04") }
 
 // where names a workstation. Its name comes from outside, and phones make links
 // of what looks like one: only letters, digits and hyphens of its first label
-// are shown, and characters that would make the message dearer are not.
+// are shown, and characters that would make the message dearer are not. A name
+// that could be a telephone number is not shown at all.
 func (w *TextWords) where(workstation string) string {
 	label, _, _ := strings.Cut(strings.TrimSpace(workstation), ".")
 	label = strings.Map(func(r rune) rune {
@@ -202,6 +206,9 @@ func (w *TextWords) where(workstation string) string {
 		}
 		return -1
 	}, label)
+	if digits := strings.FieldsFunc(label, func(r rune) bool { return !unicode.IsDigit(r) }); len(strings.Join(digits, "")) > maxWhereDigits {
+		label = ""
+	}
 	if len(label) > maxWhere {
 		label = label[:maxWhere]
 	}

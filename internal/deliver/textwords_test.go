@@ -58,6 +58,7 @@ func TestNamesOfWorkstations(t *testing.T) {
 	for name, want := range map[string]string{
 		"ward-7.example.org": "ward-7", "": "a computer", "...": "a computer", "https://evil.example/pay": "httpsevil", "evil.example": "evil",
 		"w\r\nCode: 999999": "wCode999999", "Größe": "Gre", "ward 7": "ward7", strings.Repeat("a", 60): strings.Repeat("a", maxWhere), "💊": "a computer",
+		"WARD7-PC0000012": "WARD7-PC0000012", "Call-0800-1234567": "a computer", "07700 900123": "a computer",
 	} {
 		if got := w.where(name); got != want {
 			t.Errorf("%q: %q, want %q", name, got, want)

@@ -1,11 +1,14 @@
 package service
 
 import (
+	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"latchkey/internal/api"
 	"latchkey/internal/problem"
+	"latchkey/internal/unlock"
 )
 
 const (
@@ -31,9 +34,49 @@ func bounds(w http.ResponseWriter, path string) (longest time.Duration, largest 
 	return framesPatience, api.MaxFaceBody
 }
 
+// turns has the frames of one session come one after another, so that it holds
+// one place of frameSlots at most. The zero value is ready.
+type turns struct {
+	mu    sync.Mutex
+	taken map[unlock.Credentials]chan struct{} // closed when the turn is over
+}
+
+// take waits for a turn until ctx ends, and gives what ends it.
+func (t *turns) take(ctx context.Context, who unlock.Credentials) (end func(), err error) {
+	for {
+		t.mu.Lock()
+		before, busy := t.taken[who]
+		if !busy {
+			mine := make(chan struct{})
+			if t.taken == nil {
+				t.taken = map[unlock.Credentials]chan struct{}{}
+			}
+			t.taken[who] = mine
+			t.mu.Unlock()
+			return func() {
+				t.mu.Lock()
+				defer t.mu.Unlock()
+				delete(t.taken, who)
+				close(mine)
+			}, nil
+		}
+		t.mu.Unlock()
+		select {
+		case <-before:
+		case <-ctx.Done():
+			return nil, problem.Wrap(problem.DatabaseBusy, ctx.Err())
+		}
+	}
+}
+
 // frames takes the frames of a scan. They are read only for a session that waits
 // for them, and are in memory alone.
 func (v *Server) frames(r *http.Request) (int, any, error) {
+	end, err := v.turns.take(r.Context(), credentials(r))
+	if err != nil {
+		return 0, nil, err
+	}
+	defer end()
 	if err := v.sessions.FaceWaits(r.Context(), credentials(r)); err != nil {
 		return 0, nil, err
 	}

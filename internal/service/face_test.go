@@ -101,9 +101,9 @@ func TestFramesInMemory(t *testing.T) {
 		c := &crowd{gate: make(chan struct{})}
 		handler := service.New(c, slog.New(slog.DiscardHandler)).Handler()
 		answers := make(chan *httptest.ResponseRecorder, 20)
-		for range 20 {
+		for n := range 20 {
 			go func() {
-				r := httptest.NewRequest("POST", framesPath, strings.NewReader(`{"scan":"f1","frames":[]}`))
+				r := httptest.NewRequest("POST", fmt.Sprintf("/v1/sessions/s%d/face/frames", n), strings.NewReader(`{"scan":"f1","frames":[]}`))
 				r.Header.Set("Content-Type", "application/json")
 				w := httptest.NewRecorder()
 				handler.ServeHTTP(w, r)
@@ -123,6 +123,42 @@ func TestFramesInMemory(t *testing.T) {
 		}
 		close(c.gate)
 		for range 16 {
+			if w := <-answers; w.Code != http.StatusOK {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		}
+	})
+}
+
+// TestFramesOfOneSession: one session holds one place, however often it sends.
+func TestFramesOfOneSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &crowd{gate: make(chan struct{})}
+		handler := service.New(c, slog.New(slog.DiscardHandler)).Handler()
+		answers := make(chan *httptest.ResponseRecorder, 20)
+		send := func(session, token string) {
+			r := httptest.NewRequest("POST", "/v1/sessions/"+session+"/face/frames", strings.NewReader(`{"scan":"f1","frames":[]}`))
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Authorization", "Bearer "+token)
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			answers <- w
+		}
+		for range 18 {
+			go send("s1", "t")
+		}
+		synctest.Wait()
+		if n := c.inside.Load(); n != 1 {
+			t.Errorf("%d of one session are let in", n)
+		}
+		go send("s2", "t")
+		go send("s1", "another") // whoever has not the token can't be in the way
+		synctest.Wait()
+		if n := c.inside.Load(); n != 3 {
+			t.Errorf("%d are let in", n)
+		}
+		close(c.gate)
+		for range 20 {
 			if w := <-answers; w.Code != http.StatusOK {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}

@@ -55,6 +55,7 @@ type Server struct {
 	seconds  *prometheus.HistogramVec
 	refusals *prometheus.CounterVec
 	slots    chan struct{} // of requests with frames
+	turns    turns         // of sessions with frames
 }
 
 // New makes a Server.

@@ -29,8 +29,10 @@ const (
 )
 
 // FaceWaits says, without changing anything, whether a session waits for the
-// frames of a scan: whether it is worth reading them. Errors:
-// problem.SessionUnknown, FaceScanOver, SessionState.
+// frames of a scan: whether it is worth reading them. Anybody can begin a
+// session, so only one whose card was accepted has megabytes read. Errors:
+// problem.SessionUnknown, SessionExpired, SessionReplaced, SessionFinished,
+// SessionState, FaceScanOver.
 func (s *Service) FaceWaits(ctx context.Context, who Credentials) error {
 	if who.ID == "" || who.Token == "" || !clean(who.ID) {
 		return problem.New(problem.SessionUnknown)
@@ -43,8 +45,12 @@ func (s *Service) FaceWaits(ctx context.Context, who Credentials) error {
 		if err != nil || subtle.ConstantTimeCompare(x.TokenHash, s.tokenHash(who)) != 1 {
 			return problem.Wrap(problem.SessionUnknown, err)
 		}
-		if api.State(x.State) != api.StateIdentified {
-			return nil // whatever is the matter is told by SendFaces
+		now, err := tx.Now(ctx)
+		if err != nil {
+			return err
+		}
+		if wanted, err := framesWanted(x, now); err != nil || !wanted {
+			return err
 		}
 		scan, err := tx.FaceScan(ctx, x.ID)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -58,6 +64,25 @@ func (s *Service) FaceWaits(ctx context.Context, who Credentials) error {
 		}
 		return nil
 	})
+}
+
+// framesWanted says whether a session can wait for frames, and is the error of
+// one that can't. False without an error: they have verified it already, and
+// the answer may have been lost.
+func framesWanted(x store.Session, now time.Time) (bool, error) {
+	switch state := api.State(x.State); {
+	case state == api.StateSuperseded:
+		return false, problem.New(problem.SessionReplaced)
+	case state == api.StateExpired, !state.Final() && !now.Before(x.ExpiresAt):
+		return false, problem.New(problem.SessionExpired)
+	case state == api.StateFailed, state == api.StateAbandoned:
+		return false, problem.New(problem.SessionFinished)
+	case state == api.StateIdentified:
+		return true, nil
+	case x.VerifiedBy == string(api.MethodFace):
+		return false, nil
+	}
+	return false, problem.New(problem.SessionState)
 }
 
 // try is one scan on its way to a decision.

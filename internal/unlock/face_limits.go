@@ -16,6 +16,7 @@ type FaceLimits struct {
 	MaxFailures int // failures in a row, after which face verification is on hold
 	PerSession  int // scans of one session
 	PerCard     int // scans an hour and card
+	PerDay      int // scans a day and card
 	PerNetwork  int // scans an hour from one network address
 	Total       int // scans a minute of the whole service
 }
@@ -23,14 +24,14 @@ type FaceLimits struct {
 // DefaultFaceLimits are the limits where nothing else is set. The first two are
 // those of NIST SP 800-63B-4 section 3.2.3.
 func DefaultFaceLimits() FaceLimits {
-	return FaceLimits{Failures: 5, MaxFailures: 50, PerSession: 10, PerCard: 30, PerNetwork: 300, Total: 600}
+	return FaceLimits{Failures: 5, MaxFailures: 50, PerSession: 10, PerCard: 30, PerDay: 100, PerNetwork: 300, Total: 600}
 }
 
 func (l FaceLimits) withDefaults() FaceLimits {
 	d := DefaultFaceLimits()
 	for _, f := range []struct{ have, fallback *int }{
 		{&l.Failures, &d.Failures}, {&l.MaxFailures, &d.MaxFailures}, {&l.PerSession, &d.PerSession},
-		{&l.PerCard, &d.PerCard}, {&l.PerNetwork, &d.PerNetwork}, {&l.Total, &d.Total},
+		{&l.PerCard, &d.PerCard}, {&l.PerDay, &d.PerDay}, {&l.PerNetwork, &d.PerNetwork}, {&l.Total, &d.Total},
 	} {
 		if *f.have == 0 {
 			*f.have = *f.fallback
@@ -58,12 +59,15 @@ func (l FaceLimits) faceWait(n int) time.Duration {
 	return longestWait
 }
 
-// scanBuckets bound the scans that are begun, from narrow to wide.
+// scanBuckets bound the scans that are begun, from narrow to wide. A scan that
+// is broken off, or whose pictures are no good, is no failure: the day's count
+// is what bounds guesses that are given up as soon as they are wrong.
 func (s *Service) scanBuckets(x store.Session) []bucket {
 	l := s.conf.Face.Limits
 	return []bucket{
 		{s.bucket("scans of session", x.ID), s.conf.Limits.Session, l.PerSession},
 		{s.bucket("scans of card", kind(x), x.CardID), time.Hour, l.PerCard},
+		{s.bucket("scans of card today", kind(x), x.CardID), 24 * time.Hour, l.PerDay},
 		{s.bucket("scans of network", kind(x), x.Network), time.Hour, l.PerNetwork},
 		{s.bucket("scans", kind(x)), time.Minute, l.Total},
 	}

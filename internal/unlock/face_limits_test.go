@@ -111,6 +111,29 @@ func TestFaceMendableKeepsTheCount(t *testing.T) {
 	waits(t, err, 30*time.Second)
 }
 
+// TestScansOfADay: scans that are given up count for the day, however slowly
+// they are begun.
+func TestScansOfADay(t *testing.T) {
+	x, _, c := faced(t, "", nil)
+	for n := range 100 {
+		if n%20 == 0 {
+			x.Advance(time.Hour)
+		}
+		_, err := identified(t, x, c).begin(mobile)
+		if err != nil {
+			t.Fatalf("scan %d: %v", n+1, err)
+		}
+	}
+	x.Advance(time.Hour)
+	_, err := identified(t, x, c).begin(mobile)
+	wantCode(t, err, problem.FaceScanLimit)
+	x.Advance(19 * time.Hour)
+	_, err = identified(t, x, c).look(mobile, "sam")
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // TestFaceBucketsApart: what is used up with a card that has not proven itself
 // is not used up for one that has.
 func TestFaceBucketsApart(t *testing.T) {

@@ -271,9 +271,30 @@ func TestFaceWaits(t *testing.T) {
 	wantCode(t, err, problem.FaceBlurred)
 	waits(problem.FaceScanOver)
 	v.must(x.Sessions.Abandon(t.Context(), v.who))
-	waits("") // whatever is the matter is told by the call itself
+	waits(problem.SessionFinished)
 	v.who.ID = "none"
 	waits(problem.SessionUnknown)
+
+	// Anybody can begin a session: it takes a card to have frames read.
+	v = visit(t, x, c)
+	waits(problem.SessionState)
+	v = verified(t, x, c)
+	waits(problem.SessionState)
+	w := v
+	v = identified(t, x, c)
+	_, err = v.look(mobile, "sam")
+	v.must(err)
+	waits("") // the answer may be lost
+	v, w = w, v
+	waits(problem.SessionReplaced)
+	v = w
+	x.Advance(15 * time.Minute)
+	waits(problem.SessionExpired)
+	v = identified(t, x, c)
+	v.ready(mobile, "sam")
+	waits("")
+	x.Advance(15 * time.Minute)
+	waits(problem.SessionExpired)
 }
 
 // TestProvidersPage: with an outside provider there are no steps, and nothing to

@@ -166,6 +166,15 @@ func TestPasses(t *testing.T) {
 	if _, err := Decode(d.bytes()); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("%d passes: %v", d.passes, err)
 	}
+	d.passes = 10
+	frame := Limits{Bytes: 1 << 20, Pixels: 256, Passes: 10}
+	if _, err := DecodeWithin(d.bytes(), frame); err != nil {
+		t.Errorf("%d passes of %d: %v", d.passes, frame.Passes, err)
+	}
+	d.passes++
+	if _, err := DecodeWithin(d.bytes(), frame); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("%d passes of %d: %v", d.passes, frame.Passes, err)
+	}
 	for _, n := range []int{0, 1, 7, mostScans, mostScans + 1, 1000} {
 		if got := scans(drawn{16, 16, []byte{76}, -1, n}.bytes()); got != max(n, 1) {
 			t.Errorf("%d passes of %d", got, n)

@@ -30,6 +30,7 @@ var (
 type Limits struct {
 	Bytes  int // of the file
 	Pixels int // width times height
+	Passes int // of a progressive JPEG; 0: 100. Each goes over the whole picture, however few bytes it has
 }
 
 // Bounds of profile photos: a camera's or phone's as it comes.
@@ -42,18 +43,20 @@ const (
 // halved, or divided by three, and so on. A face of interest has hundreds then.
 const longestSide = 2560
 
-// mostScans bounds the passes of a progressive JPEG. Encoders make about ten;
-// each goes over the whole picture, however few bytes it has.
+// mostScans bounds the passes of a photo. Encoders make about ten.
 const mostScans = 100
 
 // Decode decodes a profile photo of up to 16 MiB and 25 million pixels. Its
 // error is ErrFormat or ErrTooLarge.
 func Decode(data []byte) (*face.Picture, error) {
-	return DecodeWithin(data, Limits{MostBytes, MostPixels})
+	return DecodeWithin(data, Limits{Bytes: MostBytes, Pixels: MostPixels})
 }
 
 // DecodeWithin is Decode with other limits.
 func DecodeWithin(data []byte, l Limits) (*face.Picture, error) {
+	if l.Passes == 0 {
+		l.Passes = mostScans
+	}
 	if len(data) > l.Bytes {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrTooLarge, len(data), l.Bytes)
 	}
@@ -63,8 +66,8 @@ func DecodeWithin(data []byte, l Limits) (*face.Picture, error) {
 	orientation := 1
 	switch {
 	case bytes.HasPrefix(data, []byte("\xff\xd8\xff")):
-		if scans(data) > mostScans {
-			return nil, fmt.Errorf("%w: more than %d passes", ErrTooLarge, mostScans)
+		if scans(data) > l.Passes {
+			return nil, fmt.Errorf("%w: more than %d passes", ErrTooLarge, l.Passes)
 		}
 		decode = func(b []byte) (image.Image, error) { return jpeg.Decode(bytes.NewReader(b)) }
 		config, err = jpeg.DecodeConfig(bytes.NewReader(data))

@@ -20,8 +20,9 @@ const ScoreSimilarity = "similarity"
 // colours.
 const groups = 5
 
-// limits of a frame.
-var limits = picture.Limits{Bytes: 150 << 10, Pixels: 1280 * 1280}
+// limits of a frame. A page's canvas makes JPEGs of one pass; those of many
+// would take several times as long, and take them from others.
+var limits = picture.Limits{Bytes: 150 << 10, Pixels: 1280 * 1280, Passes: 10}
 
 // Decide decides a scan. Its error is ErrBusy, the context's, or the engine's.
 func (c *Checker) Decide(ctx context.Context, ch face.Challenge, e face.Evidence, profile *face.Profile) (face.Decision, error) {

@@ -360,7 +360,7 @@ func TestLargeFrames(t *testing.T) {
 	asJPEG := func(b *bytes.Buffer, m image.Image) error { return jpeg.Encode(b, m, nil) }
 	asPNG := func(b *bytes.Buffer, m image.Image) error { return png.Encode(b, m) }
 	side := 1280
-	if side*side != limits.Pixels {
+	if side*side != limits.Pixels || limits.Passes != 10 {
 		t.Fatal("the limit is another")
 	}
 	small := encoded(asJPEG, 64, 64)
