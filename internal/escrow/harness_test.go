@@ -113,6 +113,7 @@ type session struct {
 	v    *vault
 	chip *chip
 	id   string
+	left *int // what the card tells of its tries; nil where it does not
 }
 
 func (v *vault) begin(t fataler, c *chip) *session {
@@ -139,7 +140,7 @@ func (s *session) release(t fataler, step int) (api.Release, int64, error) {
 		if err != nil {
 			return err
 		}
-		if e, err = s.v.Release(ctx, tx, x, &c, step, nil); errors.As(err, &stopped) {
+		if e, err = s.v.Release(ctx, tx, x, &c, step, s.left); errors.As(err, &stopped) {
 			return nil // what it has written down is kept
 		}
 		return err

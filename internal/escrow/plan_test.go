@@ -138,7 +138,7 @@ func TestWhichReportCounts(t *testing.T) {
 		for _, more := range all[1:] {
 			want := have.o == "" || // nothing known yet
 				!have.proven && more.proven || // proof over claim
-				!have.proven && have.o == api.OutcomeFailed && more.o != api.OutcomeFailed // something over nothing
+				(more.proven || !have.proven) && have.o == api.OutcomeFailed && more.o != api.OutcomeFailed // something over nothing
 			row := store.Release{Outcome: string(have.o), Proven: have.proven}
 			if got := counts(row, more.o, more.proven); got != want {
 				t.Errorf("after %+v, %+v counts: %v", have, more, got)

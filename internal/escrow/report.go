@@ -66,12 +66,12 @@ func releasedSteps(ctx context.Context, tx *store.Tx, s store.Session, r api.Rep
 }
 
 // counts says whether a report adds to what is known of a step. "Failed" says
-// nothing, so anything may follow it.
+// nothing, so anything may follow it that is proven no less.
 func counts(row store.Release, o api.Outcome, proven bool) bool {
 	if row.Outcome == "" || proven && !row.Proven {
 		return true
 	}
-	return row.Outcome == string(api.OutcomeFailed) && o != api.OutcomeFailed && !row.Proven
+	return row.Outcome == string(api.OutcomeFailed) && o != api.OutcomeFailed && (proven || !row.Proven)
 }
 
 // take writes an outcome down and does what follows from it.

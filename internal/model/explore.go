@@ -83,13 +83,13 @@ func recovers(s State, r Rules) error {
 	if s.Late.Sent {
 		arrived := s
 		arrived.report(arrived.Late, false, r)
-		arrived.Late = Report{}
-		ways = append(ways, arrived)
+		arrived.Late, arrived.Lately = Report{}, false
+		ways = append(ways, arrived.bare())
 	}
 	for _, w := range ways {
 		won := false
 		for range 2 {
-			w = w.again()
+			w = w.again().bare()
 			for w.PC != Over {
 				w = smooth(w, r)
 				if err := Check(w); err != nil {

@@ -10,8 +10,8 @@
 // tests of internal/escrow).
 //
 // The service's rules mirror internal/escrow: release mirrors Release, plan and
-// reorder; report mirrors Report and learn. internal/escrow drives both along
-// the same paths and compares them.
+// reorder; report mirrors Report and learn. A test of internal/escrow takes both
+// along the same paths and compares them after every act.
 package model
 
 import "fmt"
@@ -47,6 +47,7 @@ type Step struct {
 	Outcome   int8
 	Proven    bool
 	Again     bool // asked for more than once
+	Epoch     int8 // in which it was released
 }
 
 // Report is what is told of a step.
@@ -98,11 +99,44 @@ type State struct {
 	S      Service
 	PC     PC
 	Last   Report // that the application is about to deliver
-	Late   Report // of an earlier attempt, not delivered yet
+	Late   Report // of this attempt or an earlier one, not delivered yet
+	Lately bool   // it is of this one
 	Faults int8   // of this attempt
 	InRow  int8   // attempts in a row that had a fault
 	Faulty bool   // this one had
 	Won    bool   // this attempt has unlocked the card
+	// acts are what this move has asked of the service so far; none between moves.
+	acts [3]Act
+	done int8
+}
+
+// Act is one thing that is asked of the service.
+type Act struct {
+	What   What
+	Report Report // of Told and ToldLate
+}
+
+// What is asked.
+type What int8
+
+// What can be asked of the service.
+const (
+	Asked      What = iota + 1 // for the next step
+	AskedAgain                 // for the step before
+	Told                       // the outcome of a step of this attempt
+	ToldLate                   // that of an attempt before
+	Begun                      // another attempt, with a session of its own
+)
+
+func (s *State) act(a Act) {
+	s.acts[s.done] = a
+	s.done++
+}
+
+// bare is the state without how it came about.
+func (s State) bare() State {
+	s.acts, s.done = [3]Act{}, 0
+	return s
 }
 
 // PC is where the application is.
@@ -141,6 +175,7 @@ type Rules struct {
 type Move struct {
 	Name string
 	To   State
+	Acts []Act
 	// Fault says that something went wrong in it.
 	Fault bool
 }

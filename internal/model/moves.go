@@ -1,5 +1,7 @@
 package model
 
+import "slices"
+
 // Moves are all things that can happen next within bounds.
 func Moves(s State, r Rules, b Bounds) []Move {
 	var out []Move
@@ -12,19 +14,19 @@ func Moves(s State, r Rules, b Bounds) []Move {
 			to.InRow += truth(!to.Faulty)
 			to.Faulty = true
 		}
-		out = append(out, Move{name, to, fault})
+		out = append(out, Move{name, to.bare(), slices.Clone(to.acts[:to.done]), fault})
 	}
 	if s.Late.Sent {
 		late := s
 		late.report(late.Late, false, r)
-		late.Late = Report{}
+		late.Late, late.Lately = Report{}, false
 		add("a late report arrives", false, late)
 	}
 	if s.Proof == Nothing && s.S.N > 0 && s.PC != Over { // whoever can prove nothing can claim anything
 		lie := s
 		step := lie.S.Steps[lie.S.N-1]
 		if step.Next != None && step.Outcome == Unknown {
-			lie.report(Report{Epoch: lie.S.Epoch, Step: lie.S.N - 1, Key: step.Key, Next: step.Next, Outcome: Unlocked, Holds: step.Next, Left: None}, true, r)
+			lie.report(Report{Epoch: step.Epoch, Step: lie.S.N - 1, Key: step.Key, Next: step.Next, Outcome: Unlocked, Holds: step.Next, Left: None}, true, r)
 			add("a false claim that the card holds the next key, then gone", true, lie.crash())
 		}
 	}
@@ -34,7 +36,7 @@ func Moves(s State, r Rules, b Bounds) []Move {
 	case Present:
 		s.presents(r, add)
 	case Change:
-		s.changes(add)
+		s.changes(r, add)
 	case Tell:
 		s.tells(r, add)
 	case Over:
@@ -127,14 +129,14 @@ func (s State) unheard(r Rules) State {
 	return s
 }
 
-func (s State) changes(add adder) {
+func (s State) changes(r Rules, add adder) {
 	step := s.S.Steps[s.S.N-1]
 	add("torn out before the key is changed", true, s.crash())
 	s.Card = step.Next
 	add("the key is changed, then torn out", true, s.crash())
 	if !step.Rotate { // asked again for the same step, it presents the old key
 		again := s
-		again.S.Steps[again.S.N-1].Again = true
+		again.ask(r)
 		again.PC = Present
 		add("the key is changed, the card is torn out and put back", true, again)
 	}
@@ -150,7 +152,7 @@ func (s State) tells(r Rules, add adder) {
 	add("the report is lost for good", true, won.crash())
 	if t.Outcome == Unlocked {
 		late := won
-		late.Late = t
+		late.Late, late.Lately = t, true
 		if late.S.Open == Earlier {
 			late.S.Open = Another
 		}
@@ -159,7 +161,7 @@ func (s State) tells(r Rules, add adder) {
 	won.report(t, true, r)
 	twice := won
 	twice.report(t, true, r)
-	if twice != won {
+	if twice.bare() != won.bare() {
 		add("the report comes twice", true, twice.end())
 	}
 	if _, more := won.S.plan(won.S.neverTaken(), r); more {
@@ -172,7 +174,7 @@ func (s State) tells(r Rules, add adder) {
 
 // about is the report of a step, signed where the card can.
 func (s State) about(step Step, o, holds int8) Report {
-	t := Report{Sent: true, Epoch: s.S.Epoch, Step: s.S.N - 1, Key: step.Key, Next: step.Next, Rotate: step.Rotate, Outcome: o, Holds: holds,
+	t := Report{Sent: true, Epoch: step.Epoch, Step: s.S.N - 1, Key: step.Key, Next: step.Next, Rotate: step.Rotate, Outcome: o, Holds: holds,
 		Proven: s.Proof != Nothing, Left: None}
 	if o == Refused {
 		t.Left = s.Tries
@@ -199,10 +201,12 @@ func (s State) again() State {
 	v.Doubt = v.Pending != None && (v.Doubt || v.doubts())
 	if v.Open == Ours {
 		v.Open = Another
-		if s.Late.Sent {
+		if s.Lately {
 			v.Open = Earlier
 		}
 	}
+	s.Lately = false
 	v.Steps, v.N = [4]Step{}, 0
+	s.act(Act{What: Begun})
 	return s
 }

@@ -3,6 +3,7 @@ package model
 // release mirrors escrow.Release: plan, reorder and addPending. False: nothing
 // is released.
 func (s *State) release(r Rules) bool {
+	s.act(Act{What: Asked})
 	v := &s.S
 	if s.lastTry() {
 		return false
@@ -22,6 +23,7 @@ func (s *State) release(r Rules) bool {
 			v.Pending, v.Doubt = step.Next, false
 		}
 	}
+	step.Epoch = v.Epoch
 	v.Steps[v.N] = step
 	v.N++
 	v.Open, v.OpenSecond = Ours, v.N > 1 && step.Next == None
@@ -118,6 +120,7 @@ func (v *Service) tried(key int8) bool {
 
 // ask mirrors escrow.again: the same step, the same answer.
 func (s *State) ask(r Rules) {
+	s.act(Act{What: AskedAgain})
 	step := &s.S.Steps[s.S.N-1]
 	step.Again = true
 	if r.FreshAnswer && step.Next != None {
@@ -129,6 +132,11 @@ func (s *State) ask(r Rules) {
 
 // report mirrors escrow.Report, take and learn. own: it is of this attempt.
 func (s *State) report(t Report, own bool, r Rules) {
+	what := ToldLate
+	if own {
+		what = Told
+	}
+	s.act(Act{what, t})
 	v := &s.S
 	if own {
 		step := &v.Steps[t.Step]
