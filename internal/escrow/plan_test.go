@@ -84,7 +84,7 @@ func TestStepAfterStep(t *testing.T) {
 	}
 }
 
-// follows says it the other way round than plan: the two cases of the table in
+// follows says it the other way round than plan: the cases of the table in
 // which the same session goes on.
 func follows(have pair, action api.Action, key, next *store.Key, o api.Outcome, proven bool) string {
 	other := have.current
@@ -95,7 +95,7 @@ func follows(have pair, action api.Action, key, next *store.Key, o api.Outcome, 
 		}
 	}
 	switch {
-	case action == api.ActionUnblock && o == api.OutcomeRefused && other != nil:
+	case action == api.ActionUnblock && (o == api.OutcomeRefused || o == api.OutcomeFailed) && other != nil:
 		return "unblock " + other.ID // the other one, to unblock only
 	case action == api.ActionUnblock && o == api.OutcomeUnlocked && proven && next == nil && key == have.current && have.pending == nil:
 		return "rotate current -> fresh"
