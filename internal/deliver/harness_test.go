@@ -78,7 +78,7 @@ func open(t testing.TB, change func(*post)) *post {
 	served := make(chan error, 1)
 	go func() { served <- p.server.Serve(p.listener) }()
 	t.Cleanup(func() {
-		if err := errors.Join(p.server.Close(), ended(<-served)); err != nil {
+		if err := errors.Join(p.server.Close(), ended(l.Close()), ended(<-served)); err != nil {
 			t.Error(err)
 		}
 	})

@@ -81,6 +81,7 @@ func (c *Catcher) Address() *net.TCPAddr { return c.listener.Addr().(*net.TCPAdd
 // Close ends the server.
 func (c *Catcher) Close() error {
 	err := c.server.Close()
+	_ = c.listener.Close() // a server that has not begun to serve does not know it yet
 	if served := <-c.served; !errors.Is(served, smtp.ErrServerClosed) && !errors.Is(served, net.ErrClosed) {
 		err = errors.Join(err, served)
 	}

@@ -66,6 +66,7 @@ func Judge(p Policy, c face.Challenge, w []face.Window, shots []Shot, same float
 		asked && !(moved.Excess() <= p.MaxExcess && moved.Solid() >= p.MinSolid),
 		!(shade.Shading >= p.MinShading),
 		!(shade.Skin() >= p.MinSkin),
+		!(shade.Veil <= p.MaxVeil),
 		!(texture <= p.MaxTexture),
 		!(jump <= p.MaxJump),
 		!(same >= p.MinSame):

@@ -59,6 +59,9 @@ func TestThresholds(t *testing.T) {
 			score: func(d face.Decision) float64 { return d.Scores[ScoreShading] - d.Scores[ScoreVeil] },
 			limit: func(p *Policy) *float64 { return &p.MinSkin }, least: true, want: face.NotLive,
 		}, {
+			name: "all parts answer alike", move: func(x *scene, v float64) { x.edge, x.veil = 0.4, v }, bad: 1.5,
+			score: score(ScoreVeil), limit: func(p *Policy) *float64 { return &p.MaxVeil }, want: face.NotLive,
+		}, {
 			name: "grid of a screen", move: func(x *scene, v float64) { x.texture = v }, bad: 90,
 			score: score(ScoreTexture), limit: func(p *Policy) *float64 { return &p.MaxTexture }, want: face.NotLive,
 		}, {

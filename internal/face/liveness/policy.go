@@ -34,6 +34,7 @@ type Policy struct {
 	// Shading and texture.
 	MinShading float64 // response of the middle of the face over that of its edges
 	MinSkin    float64 // shading less the veil: the share of the response that does not depend on how light the skin is
+	MaxVeil    float64 // that share itself: a mirror's, however much more the middle answers
 	MaxTexture float64 // strongest regular pattern over what is usual at its frequency, in decibels
 
 	// One person throughout.
@@ -66,7 +67,7 @@ func Default() Policy {
 		MaxLag: 300 * time.Millisecond, LagSearch: 900 * time.Millisecond, LagStep: 20 * time.Millisecond,
 		MinLight: 0.75, MinChannel: 0.50, MinGain: 0.008, MinSwing: 0.010,
 		MinDepth: 0.18, MaxDepth: 0.80, MaxExcess: 0.10, MinSolid: 0.20, MinSqueeze: 0.05,
-		MinShading: 0.50, MinSkin: 0.15, MaxTexture: 20.6,
+		MinShading: 0.50, MinSkin: 0.15, MaxVeil: 1, MaxTexture: 20.6,
 		MinSame: 0.55, MaxJump: 0.20,
 		MinStepFrames: 2, MaxStepFrames: 6, MinTurnFrames: 4,
 		MinSpan: 0.4, MinHold: 0.9, MaxOverrun: 2 * time.Second, MaxScan: 30 * time.Second, MaxMissing: 0.2,
