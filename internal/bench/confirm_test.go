@@ -2,9 +2,9 @@ package bench
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,8 +13,10 @@ import (
 	"latchkey/internal/card"
 	"latchkey/internal/card/apdu"
 	"latchkey/internal/card/emulator"
+	"latchkey/internal/card/iso7816"
 	"latchkey/internal/card/pcsc"
 	"latchkey/internal/card/pcsctest"
+	"latchkey/internal/card/recognise"
 	"latchkey/internal/card/vpcd"
 	"latchkey/internal/journey"
 	"latchkey/internal/unlock/unlocktest"
@@ -23,7 +25,6 @@ import (
 const (
 	fresh    = "840261"
 	firstPUK = "73519264"
-	otherPUK = "19283746"
 )
 
 // BenchmarkConfirm is the time from the new passcode's confirmation until the
@@ -31,20 +32,16 @@ const (
 // virtual reader and the service's HTTP API.
 //
 // bare-ms is a program that has the unlocking keys at hand and sends the fewest
-// commands that do the same: connect, begin, select, identity, proof, unblock,
-// change the key, verify, sign the outcome. The card in software takes the same
+// commands that do the same, see kinds. The card in software takes the same
 // time for both, and so do the reader, the PC/SC service and the signatures.
 func BenchmarkConfirm(b *testing.B) {
 	// One for both: a process speaks to one PC/SC service.
 	stack := pcsctest.Start(b)
 	readers := pcsc.New(pcsc.Options{Socket: stack.Socket})
-	for _, kind := range []struct {
-		name            string
-		options         emulator.Options
-		reader, address string // a slot each: one is not ready for another card at once
-	}{{"YubiKey", emulator.Options{}, pcsctest.Reader, stack.VPCDAddress},
-		{"plain", emulator.Options{Plain: true}, pcsctest.SecondReader, stack.SecondAddress}} {
-		b.Run(kind.name, func(b *testing.B) { confirm(b, newDesk(b, readers, kind.reader, kind.address, kind.options)) })
+	slots := []struct{ reader, address string }{{pcsctest.Reader, stack.VPCDAddress}, {pcsctest.SecondReader, stack.SecondAddress}}
+	for i, k := range kinds() {
+		slot := slots[i%len(slots)] // by turns: one is not ready for another card at once
+		b.Run(k.name, func(b *testing.B) { confirm(b, newDesk(b, readers, slot.reader, slot.address, k)) })
 	}
 }
 
@@ -72,20 +69,21 @@ func confirm(b *testing.B, d *desk) {
 type desk struct {
 	*unlocktest.Installation
 	b       *testing.B
+	kind    kind
 	readers *pcsc.Service
 	reader  string
 	card    *emulator.Card
 	engine  *journey.Engine
 }
 
-func newDesk(b *testing.B, readers *pcsc.Service, reader, address string, o emulator.Options) *desk {
+func newDesk(b *testing.B, readers *pcsc.Service, reader, address string, k kind) *desk {
 	b.Helper()
-	o.PIN, o.PUK = "246813", firstPUK
-	c, err := emulator.New(o)
+	k.options.PIN, k.options.PUK = "246813", firstPUK
+	c, err := emulator.New(k.options)
 	if err != nil {
 		b.Fatal(err)
 	}
-	d := &desk{Installation: unlocktest.New(b, unlocktest.Options{Queue: true}), b: b, card: c, readers: readers, reader: reader}
+	d := &desk{Installation: unlocktest.New(b, unlocktest.Options{Queue: true}), b: b, kind: k, card: c, readers: readers, reader: reader}
 	d.Enrol(b, c)
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
@@ -96,7 +94,11 @@ func newDesk(b *testing.B, readers *pcsc.Service, reader, address string, o emul
 			b.Error(err)
 		}
 	})
-	d.engine = journey.New(ctx, journey.Options{Readers: d.readers, Service: d.Client, Pins: d.Pins, Workstation: "ward-7", Application: "1.0.0"})
+	profiles, err := iso7816.Load("generic-puk")
+	if err != nil {
+		b.Fatal(err)
+	}
+	d.engine = journey.New(ctx, journey.Options{Recognise: recognise.Recogniser{Profiles: profiles}, Readers: d.readers, Service: d.Client, Pins: d.Pins, Workstation: "ward-7", Application: "1.0.0"})
 	d.quiet()
 	return d
 }
@@ -134,7 +136,7 @@ func (d *desk) confirm(count *atomic.Int64) time.Duration {
 			commands := count.Load()
 			s := d.card.State()
 			keys := d.Candidates(d.b, d.card)
-			if v.Step != journey.StepDone || s.PIN != fresh || s.PINTries != s.PINTotal || len(keys) != 1 || keys[0] != s.PUK {
+			if v.Step != journey.StepDone || d.kind.pin(s) != fresh || !slices.Contains(keys, d.kind.key(s)) || d.kind.proves && len(keys) != 1 {
 				d.b.Fatalf("not unlocked: %+v, %d keys", v, len(keys))
 			}
 			count.Store(commands)
@@ -155,50 +157,51 @@ func (d *desk) quiet() {
 	ctx, cancel := context.WithTimeout(d.b.Context(), patience)
 	defer cancel()
 	for status := range d.engine.Watch(ctx) {
-		if len(status.Cards) == 1 && status.Cards[0].State == journey.CardNotLocked {
+		if len(status.Cards) == 1 && (status.Cards[0].State == journey.CardNotLocked || status.Cards[0].State == journey.CardUnclear) {
 			return
 		}
 	}
 	d.b.Fatal("the card was never read")
 }
 
-// bare does by hand what an unlock does to the card, and puts the key that the
-// service knows back.
+// bare does by hand what an unlock does to the card, and then has the card as it
+// was before.
 func (d *desk) bare() time.Duration {
 	d.b.Helper()
-	known := d.card.State().PUK
+	before := d.card.State()
 	if err := d.card.Lock(); err != nil {
 		d.b.Fatal(err)
 	}
-	digest := sha256.Sum256([]byte("any"))
-	padded := func(s string) []byte { return append([]byte(s), 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF)[:8] }
-	sign := apdu.Command{Name: "sign", INS: 0x87, P1: 0x11, P2: 0x9E, Answer: true,
-		Data: apdu.EncodeTLV(0x7C, apdu.EncodeTLV(0x82), apdu.EncodeTLV(0x81, digest[:]))}
-	commands := []apdu.Command{
-		{Name: "select", INS: 0xA4, P1: 0x04, Data: []byte{0xA0, 0x00, 0x00, 0x03, 0x08}, Answer: true},
-		{Name: "identity", INS: 0xCB, P1: 0x3F, P2: 0xFF, Data: apdu.EncodeTLV(0x5C, []byte{0x5F, 0xC1, 0x02}), Answer: true},
-		sign,
-		{Name: "unblock", INS: 0x2C, P2: 0x80, Data: append(padded(known), padded(fresh)...)},
-		{Name: "change", INS: 0x24, P2: 0x81, Data: append(padded(known), padded(otherPUK)...)},
-		{Name: "verify", INS: 0x20, P2: 0x80, Data: padded(fresh)},
-		sign,
-	}
-	took, err := d.send(commands)
+	took, err := d.send(d.kind.bare(before))
 	if err != nil {
 		d.b.Fatal(err)
 	}
-	if s := d.card.State(); s.PUK != otherPUK || s.PIN != fresh || s.PINTries != s.PINTotal {
+	if s := d.card.State(); d.kind.pin(s) != fresh || d.kind.key(s) != d.kind.other && d.kind.rotates {
 		d.b.Fatal("the bare commands did not unlock the card")
 	}
-	if err := d.card.Edit(func(s *emulator.State) { s.PUK = known }); err != nil {
+	if err := d.card.Edit(func(s *emulator.State) { restore(s, before) }); err != nil {
 		d.b.Fatal(err)
 	}
 	return took
 }
 
+// restore gives each application what it held.
+func restore(s *emulator.State, before emulator.State) {
+	switch {
+	case s.PIV != nil:
+		*s.PIV = *before.PIV
+	case s.GIDS != nil:
+		*s.GIDS = *before.GIDS
+	case s.OpenPGP != nil:
+		*s.OpenPGP = *before.OpenPGP
+	case s.ISO != nil:
+		*s.ISO = *before.ISO
+	}
+}
+
 // send gives the time until the last answer has come. What follows, the reset,
 // nobody waits for.
-func (d *desk) send(commands []apdu.Command) (took time.Duration, err error) {
+func (d *desk) send(commands []command) (took time.Duration, err error) {
 	ctx := d.b.Context()
 	began := time.Now()
 	conn, err := d.readers.Connect(ctx, d.reader)
@@ -209,7 +212,9 @@ func (d *desk) send(commands []apdu.Command) (took time.Duration, err error) {
 	if err := conn.Begin(ctx); err != nil {
 		return 0, err
 	}
-	for _, c := range commands {
+	var last []byte
+	for _, next := range commands {
+		c := next(last)
 		r, err := apdu.Send(ctx, conn, c)
 		if err == nil && r.SW != apdu.OK {
 			err = fmt.Errorf("status %04X", r.SW)
@@ -217,6 +222,7 @@ func (d *desk) send(commands []apdu.Command) (took time.Duration, err error) {
 		if err != nil {
 			return 0, fmt.Errorf("%s: %w", c.Name, err)
 		}
+		last = r.Data
 	}
 	return time.Since(began), nil
 }
