@@ -5,9 +5,8 @@
 // It covers cards that are unblocked by presenting a key: the card and its
 // tries, the application, the service with its two candidates, the reports and
 // what gets lost on the way. One application at a time works on one card;
-// attempts follow each other. Restores of the database are modelled as far as R2
-// goes; which of many candidates is tried first afterwards is not (see the
-// tests of internal/escrow).
+// attempts follow each other. Restores of the database are not in it: tests of
+// internal/escrow try each of them with the code itself.
 //
 // The service's rules mirror internal/escrow: release mirrors Release, plan and
 // reorder; report mirrors Report and learn. A test of internal/escrow takes both
@@ -75,7 +74,6 @@ type Service struct {
 	Left             int8  // tries left that the card has signed, None
 	Gone             bool  // the card has signed in this epoch that it refuses the current key
 	Doubt            bool  // some attempt may have had the card take the pending key
-	Spare            int8  // bits of the candidates that a journal has put back
 	Steps            [4]Step
 	N                int8 // steps of this attempt
 }
@@ -209,5 +207,5 @@ func Check(s State) error {
 }
 
 func (s State) candidate(key int8) bool {
-	return key == s.S.Current || key == s.S.Pending || s.S.Spare&(1<<key) != 0
+	return key == s.S.Current || key == s.S.Pending
 }
