@@ -175,8 +175,17 @@ func showJournal(ctx context.Context, w io.Writer, b *daemon.Base) error {
 		out.f("This node has no key journal (key_journal = off).\n")
 		return out.ends()
 	}
+	var known []store.KeyJournal
+	if err := b.DB.View(ctx, func(tx *store.Tx) (err error) {
+		known, err = tx.KeyJournals(ctx)
+		return err
+	}); err != nil {
+		return err
+	}
 	at, err := b.Journal.Position(ctx)
 	switch code := problem.CodeOf(err); {
+	case code == problem.JournalMissing && len(known) == 0:
+		out.f("This node's key journal is not there yet: it is made when the service starts, or with the first key.\n")
 	case code == problem.JournalMissing || code == problem.JournalDamaged:
 		out.f("This node's key journal: %s (%s)\n", problem.From(err).Title, code)
 	case err != nil:
