@@ -106,3 +106,19 @@ func weak(a x509.SignatureAlgorithm) bool {
 	}
 	return false
 }
+
+// Authority is one of the card authorities.
+type Authority struct {
+	Subject             string
+	NotBefore, NotAfter time.Time
+	Root                bool
+}
+
+// Authorities gives those of the file, in its order.
+func (c *Checker) Authorities() []Authority {
+	out := make([]Authority, 0, len(c.authorities.all))
+	for _, a := range c.authorities.all {
+		out = append(out, Authority{Subject: a.Subject.String(), NotBefore: a.NotBefore, NotAfter: a.NotAfter, Root: selfSigned(a)})
+	}
+	return out
+}
