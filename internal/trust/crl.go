@@ -26,9 +26,11 @@ type list struct {
 	issuer                 issuerID
 	thisUpdate, nextUpdate time.Time
 	scope                  scope
-	rows                   []byte // sorted; of each entry its serial, big-endian, and the reason
+	rows                   rows
 }
 
+// rowSize is what is kept of an entry: its serial number, big-endian, and the
+// reason.
 const rowSize = serialSize + 1
 
 // parseList reads a CRL (DER or PEM) and makes sure that an authority has
@@ -40,14 +42,11 @@ func parseList(raw []byte, a authorities) (*list, error) {
 		}
 		raw = block.Bytes
 	}
-	crl, err := x509.ParseRevocationList(raw)
+	crl, entries, err := split(raw)
 	if err != nil {
 		return nil, err
 	}
 	l := &list{thisUpdate: crl.ThisUpdate, nextUpdate: crl.NextUpdate}
-	if crl.NextUpdate.IsZero() {
-		return nil, errors.New("it does not say when the next one comes")
-	}
 	if weak(crl.SignatureAlgorithm) {
 		return nil, fmt.Errorf("its signature, %v, is too weak", crl.SignatureAlgorithm)
 	}
@@ -57,7 +56,7 @@ func parseList(raw []byte, a authorities) (*list, error) {
 	if l.scope, err = scopeOf(crl); err != nil {
 		return nil, err
 	}
-	if l.rows, err = rowsOf(crl.RevokedCertificateEntries); err != nil {
+	if l.rows, err = rowsOf(entries); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -77,37 +76,18 @@ func signer(crl *x509.RevocationList, a authorities) (issuerID, error) {
 	return issuerID{}, fmt.Errorf("its signature: %w", err)
 }
 
-func rowsOf(entries []x509.RevocationListEntry) ([]byte, error) {
-	sort.Slice(entries, func(i, j int) bool { return entries[i].SerialNumber.Cmp(entries[j].SerialNumber) < 0 })
-	rows := make([]byte, len(entries)*rowSize)
-	for i, e := range entries {
-		if e.SerialNumber.Sign() < 0 || e.SerialNumber.BitLen() > serialSize*8 {
-			return nil, errors.New("it has a serial number that is negative or too long")
-		}
-		for _, x := range e.Extensions {
-			if x.Critical && !x.Id.Equal(oidReasonCode()) {
-				return nil, fmt.Errorf("an entry has the critical extension %v", x.Id)
-			}
-		}
-		row := rows[i*rowSize:]
-		e.SerialNumber.FillBytes(row[:serialSize])
-		row[serialSize] = byte(e.ReasonCode)
-	}
-	return rows, nil
-}
-
 // find gives the reason for which a certificate is on the list.
 func (l *list) find(cert *x509.Certificate) (reason byte, found bool) {
 	if cert.SerialNumber.Sign() < 0 || cert.SerialNumber.BitLen() > serialSize*8 {
 		return 0, false
 	}
 	want := cert.SerialNumber.FillBytes(make([]byte, serialSize))
-	n := len(l.rows) / rowSize
-	i := sort.Search(n, func(i int) bool { return bytes.Compare(l.rows[i*rowSize:i*rowSize+serialSize], want) >= 0 })
-	if i == n || !bytes.Equal(l.rows[i*rowSize:i*rowSize+serialSize], want) {
+	n := l.rows.Len()
+	i := sort.Search(n, func(i int) bool { return bytes.Compare(l.rows.row(i)[:serialSize], want) >= 0 })
+	if i == n || !bytes.Equal(l.rows.row(i)[:serialSize], want) {
 		return 0, false
 	}
-	return l.rows[i*rowSize+serialSize], true
+	return l.rows.row(i)[serialSize], true
 }
 
 // fresh says whether the list is of its time.

@@ -450,3 +450,37 @@ func FuzzList(f *testing.F) {
 		}
 	})
 }
+
+// FuzzEntries: what is read of entries is what crypto/x509 reads.
+func FuzzEntries(f *testing.F) {
+	root := newAuthority(f, "root", nil, nil)
+	f.Add(root.crl(f, nil, 2, 1, 300))
+	f.Add(root.crl(f, nil))
+	f.Add(root.crl(f, func(l *x509.RevocationList) {
+		l.RevokedCertificateEntries[0].ExtraExtensions = []pkix.Extension{extension(false, tlv(0x30), 1, 2, 3)}
+	}, 2))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		crl, entries, err := split(raw)
+		if err != nil {
+			return
+		}
+		have, err := rowsOf(entries)
+		if err != nil {
+			return
+		}
+		theirs, err := x509.ParseRevocationList(raw)
+		if err != nil {
+			return
+		}
+		if have.Len() != len(theirs.RevokedCertificateEntries) || !bytes.Equal(crl.RawTBSRevocationList, theirs.RawTBSRevocationList) ||
+			!bytes.Equal(crl.Signature, theirs.Signature) || !crl.NextUpdate.Equal(theirs.NextUpdate) {
+			t.Fatalf("%d entries, they have %d", have.Len(), len(theirs.RevokedCertificateEntries))
+		}
+		l := list{rows: have}
+		for _, e := range theirs.RevokedCertificateEntries {
+			if _, found := l.find(&x509.Certificate{SerialNumber: e.SerialNumber}); !found {
+				t.Errorf("%v was not found", e.SerialNumber)
+			}
+		}
+	})
+}

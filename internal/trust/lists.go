@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	maxSources = 256 // places of CRLs that certificates have named
+	maxSources = 1024 // places of CRLs that certificates have named
 	// How soon a list is looked for again: at the latest after lookEvery, and
 	// after a failure from retryFirst on, twice as long each time.
 	lookEvery  = time.Hour
@@ -30,7 +30,7 @@ const (
 type lists struct {
 	mu      sync.Mutex
 	sources map[string]*source
-	parsing sync.Mutex // one at a time: a large list takes much memory while it is read
+	parsing sync.Mutex // one at a time: a large list takes memory while it is read
 }
 
 // source is one place of a CRL. Its fields are under lists.mu.
@@ -353,7 +353,7 @@ func (c *Checker) Lists() []SourceStatus {
 	for _, s := range c.lists.sources {
 		x := SourceStatus{Place: s.place, Err: s.err}
 		if s.list != nil {
-			x.ThisUpdate, x.NextUpdate, x.Entries, x.Fresh = s.list.thisUpdate, s.list.nextUpdate, len(s.list.rows)/rowSize, s.list.fresh(c.o.Now())
+			x.ThisUpdate, x.NextUpdate, x.Entries, x.Fresh = s.list.thisUpdate, s.list.nextUpdate, s.list.rows.Len(), s.list.fresh(c.o.Now())
 		}
 		out = append(out, x)
 	}

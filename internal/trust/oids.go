@@ -2,9 +2,8 @@ package trust
 
 import "encoding/asn1"
 
-// Extensions of CRLs and their entries (RFC 5280 sections 5.2 and 5.3).
+// Extensions of CRLs (RFC 5280 section 5.2).
 
-func oidReasonCode() asn1.ObjectIdentifier               { return asn1.ObjectIdentifier{2, 5, 29, 21} }
 func oidCRLNumber() asn1.ObjectIdentifier                { return asn1.ObjectIdentifier{2, 5, 29, 20} }
 func oidDeltaCRL() asn1.ObjectIdentifier                 { return asn1.ObjectIdentifier{2, 5, 29, 27} }
 func oidIssuingDistributionPoint() asn1.ObjectIdentifier { return asn1.ObjectIdentifier{2, 5, 29, 28} }
