@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -350,11 +351,12 @@ func (f answering) RoundTrip(r *http.Request) (*http.Response, error) { return f
 func TestRun(t *testing.T) {
 	root := newAuthority(t, "root", nil, nil)
 	synctest.Test(t, func(t *testing.T) {
-		asked, down := 0, false
+		var asked atomic.Int64
+		var down atomic.Bool
 		client := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
-			asked++
+			asked.Add(1)
 			rec := newRecorder()
-			if down {
+			if down.Load() {
 				rec.WriteHeader(http.StatusServiceUnavailable)
 			} else {
 				list := root.crl(t, func(l *x509.RevocationList) {
@@ -372,15 +374,16 @@ func TestRun(t *testing.T) {
 		go func() { defer close(ended); c.Run(ctx) }()
 		fresh := func() bool { return c.Lists()[0].Fresh }
 		time.Sleep(24 * time.Hour)
-		if !fresh() || asked < 16 || asked > 48 {
-			t.Errorf("after a day: fresh %v, asked %d times", fresh(), asked)
+		if !fresh() || asked.Load() < 16 || asked.Load() > 48 {
+			t.Errorf("after a day: fresh %v, asked %d times", fresh(), asked.Load())
 		}
-		down, asked = true, 0
+		down.Store(true)
+		asked.Store(0)
 		time.Sleep(5 * time.Hour)
-		if fresh() || asked > 5*60/3+10 {
-			t.Errorf("after hours without: fresh %v, asked %d times", fresh(), asked)
+		if fresh() || asked.Load() > 5*60/3+10 {
+			t.Errorf("after hours without: fresh %v, asked %d times", fresh(), asked.Load())
 		}
-		down = false
+		down.Store(false)
 		time.Sleep(retryMost * 2)
 		if !fresh() {
 			t.Error("not good again")

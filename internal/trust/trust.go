@@ -168,9 +168,13 @@ func New(o Options) (*Checker, error) {
 	return c, nil
 }
 
-// Close ends fetches that are under way.
+// Close ends fetches that are under way; none begins afterwards.
 func (c *Checker) Close() {
+	c.lists.mu.Lock() // fetches begin under these
+	c.answers.mu.Lock()
 	c.cancel()
+	c.answers.mu.Unlock()
+	c.lists.mu.Unlock()
 	c.wait.Wait()
 	c.o.Client.CloseIdleConnections()
 }
