@@ -262,13 +262,10 @@ func TestFigures(t *testing.T) {
 		}
 	}
 	for name, value := range map[string]float64{"latchkey_card_certificates_total revoked": 1, "latchkey_card_certificates_total good": 0,
-		"latchkey_crl_seconds_left": 3600, "latchkey_revocation_fetches_total crl file good": 1, "latchkey_revocation_fetches_total good crl file": 1} {
-		if got, ok := have[name]; ok && got != value {
-			t.Errorf("%s is %v, want %v", name, got, value)
+		"latchkey_crl_seconds_left": 3600, "latchkey_revocation_fetches_total crl file good": 1} {
+		if got, ok := have[name]; !ok || got != value {
+			t.Errorf("%s is %v (%v), want %v", name, got, ok, value)
 		}
-	}
-	if len(have) < len(Statuses())+2 {
-		t.Errorf("figures: %v", have)
 	}
 }
 
