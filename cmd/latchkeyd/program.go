@@ -38,6 +38,7 @@ type program struct {
 	Releases releasesCommand `cmd:"" help:"Stop and start the release of unlocking keys."`
 	Messages messagesCommand `cmd:"" help:"What became of emails and text messages."`
 	Face     faceCommand     `cmd:"" help:"Commands for faces and profile photos."`
+	Trust    trustCommand    `cmd:"" help:"The certificates of cards: authorities, CRLs, OCSP."`
 	Show     configCommand   `cmd:"" name:"config" help:"Print the effective configuration, secrets hidden."`
 	Demo     demoCommand     `cmd:"" help:"Try Latchkey on this computer: service, inbox, a locked card in software, the application."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`

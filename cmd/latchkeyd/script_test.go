@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
-	scripttest.Run(t, map[string]scripttest.Command{"jsonlines": jsonLines, "photo": photo})
+	scripttest.Run(t, map[string]scripttest.Command{"jsonlines": jsonLines, "photo": photo, "cardca": cardCA})
 }
 
 // photo NAME FILE: writes the profile photo of one of facetest's people.

@@ -98,7 +98,7 @@ func ways(p *problem.Problem, v View, back string) (buttons []ui.Button, again *
 func final(p *problem.Problem) bool {
 	switch p.Code {
 	case problem.CardCannot, problem.PUKBlocked, problem.PUKDisabled, problem.PUKWrong, problem.PUKLastTry, problem.CertExpired,
-		problem.DayLimit, problem.CardNotServed, problem.CardSuspended, problem.CardRevoked, problem.HolderSuspended, problem.CardExpired,
+		problem.DayLimit, problem.CardNotServed, problem.CardSuspended, problem.CardRevoked, problem.HolderSuspended, problem.CardExpired, problem.CertRevoked, problem.CertUntrusted,
 		problem.CardNotKnown, problem.HolderNoContact, problem.CardNoKey, problem.OldApplication, problem.NewerService, problem.HolderFailures,
 		problem.ServiceUnset, problem.ServiceCertificate, problem.ServicePin, problem.ServicePlain:
 		return true

@@ -37,6 +37,7 @@ const (
 	SessionExpired    = "session.expired"
 	SessionUnlocked   = "session.unlocked"
 	CardProofWrong    = "card.proof_wrong"
+	CardNotTrusted    = "card.not_trusted" // in the middle of a session, or that cannot be known
 	CodeSent          = "code.sent"
 	CodeWrong         = "code.wrong"
 	CodeRight         = "code.right"

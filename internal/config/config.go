@@ -74,8 +74,9 @@ type Config struct {
 	RotateAdminKeys    bool   `name:"rotate_administration_keys" help:"Replace the administration key of a GIDS card at each unlock. The new one then passes the workstation."`
 	AllowUnproven      bool   `name:"allow_unproven" help:"Serve cards that cannot prove themselves by our record."`
 	CardRoots          string `name:"card_roots" help:"Issuers of cards (PEM): certificates that a card brings count if they come from one of these."`
-	MinApplication     string `name:"min_application" help:"Oldest version of the application that is served."`
-	UpdateURL          string `name:"update_url" help:"Where people get a newer application."`
+	Trust
+	MinApplication string `name:"min_application" help:"Oldest version of the application that is served."`
+	UpdateURL      string `name:"update_url" help:"Where people get a newer application."`
 
 	SessionTime      time.Duration `name:"session_time" help:"How long an unlock may take, from its start."`
 	WrongCodes       int           `name:"wrong_codes" help:"Wrong codes in one session."`
@@ -107,6 +108,7 @@ func Default() *Config {
 		SMTPSecurity: "starttls", PasscodeMin: 6, PasscodeMax: 8, PasscodeDigitsOnly: true, AllowUnproven: true,
 		SessionTime: 15 * time.Minute, WrongCodes: 5, WrongCodesDaily: 20, HolderFailures: 100, SendsPerCard: 5,
 		SendsPerAddress: 10, SendsPerNetwork: 300, SendsTotal: 600, StartsPerNetwork: 120, StartsTotal: 1200,
+		Trust:   defaultTrust(),
 		Keys:    defaultKeys(),
 		sources: map[string]string{}}
 }
@@ -148,7 +150,7 @@ type check struct {
 // Validate says what is wrong with the settings together, nil for nothing.
 func (c *Config) Validate() error {
 	level := map[string]bool{"debug": true, "info": true, "warn": true, "error": true}
-	for _, k := range append(slices.Concat(c.addresses(), c.texts(), c.keys()), []check{
+	for _, k := range append(slices.Concat(c.addresses(), c.texts(), c.trust(), c.keys()), []check{
 		{c.Data != "", "data", "a folder"},
 		{level[c.LogLevel], "log_level", "debug, info, warn or error"},
 		{c.LogFormat == "text" || c.LogFormat == "json", "log_format", "text or json"},

@@ -101,6 +101,8 @@ var each = []struct{ name, def, file, env, flag string }{
 	{"smpp_system_id", "", "f", "e", "l"}, {"smpp_password", "", "f", "e", ""}, {"smpp_sender", "", "f", "e", "l"}, {"smpp_payload", "false", "true", "false", "true"},
 	{"passcode_min", "6", "4", "5", "8"}, {"passcode_max", "8", "9", "6", "16"},
 	{"passcode_digits_only", "true", "false", "true", "false"}, {"rotate_administration_keys", "false", "true", "false", "true"}, {"allow_unproven", "true", "false", "true", "false"}, {"card_roots", "", "/f", "/e", "/l"},
+	{"card_authorities", "", "/f", "/e", "/l"}, {"card_revocation", "off", "crl", "ocsp", "any"}, {"card_crl", "", "/f,http://f.example/crl", "https://e.example/crl", "C:/l"},
+	{"card_ocsp", "", "http://f.example", "https://e.example/a", "http://l.example"}, {"card_revocation_unknown", "refuse", "allow", "refuse", "allow"},
 	{"min_application", "", "1.2.3", "2.0.0-rc.1", "3"}, {"update_url", "", "https://f.example", "https://e.example/a", "https://l.example"},
 	{"session_time", "15m0s", "1m0s", "1h0m0s", "20m30s"}, {"wrong_codes", "5", "1", "2", "3"}, {"wrong_codes_daily", "20", "1", "2", "3"},
 	{"holder_failures", "100", "1", "2", "3"}, {"sends_per_card", "5", "1", "2", "3"}, {"sends_per_address", "10", "1", "2", "3"},
@@ -115,7 +117,7 @@ var each = []struct{ name, def, file, env, flag string }{
 }
 
 // companions are settings that others need.
-var companions = map[string]values{"tls_cert": {"tls_key": "/k"}, "tls_key": {"tls_cert": "/c"}, "smtp_host": {"mail_from": "a@example.org"}}
+var companions = map[string]values{"tls_cert": {"tls_key": "/k"}, "tls_key": {"tls_cert": "/c"}, "smtp_host": {"mail_from": "a@example.org"}, "card_revocation": {"card_authorities": "/a"}}
 
 func TestDefaults(t *testing.T) {
 	t.Parallel()
@@ -204,6 +206,12 @@ func TestBadValues(t *testing.T) {
 		{"text_country_default", "-1", "", "a number from 0"},
 		{"texts_per_hour", "0", "", "a number from 1"},
 		{"text_callback_url", "http://example.org example.org", "", "an address that begins with https://"},
+		{"card_roots", "/r", "card_authorities=/a", "nothing where card_authorities is set: those count for certificates that a card brings, too"},
+		{"card_revocation", " on CRL", "card_authorities=/a", "off, crl, ocsp or any"},
+		{"card_revocation", "crl ocsp any", "", "off where card_authorities is not set"},
+		{"card_crl", "ldap://crl.example/ http:// http://u:p@crl.example/ /f,/f", "", "files or addresses that begin with http:// or https://, each once at most"},
+		{"card_ocsp", "ocsp.example ldap://ocsp.example", "", "an address that begins with http:// or https://"},
+		{"card_revocation_unknown", " ask", "", "refuse or allow"},
 		{"key_provider", " cloud", "", "file, pkcs11 or vault"},
 		{"vault_address", "http://vault.example.org:8200 vault", "", "an address that begins with https://; http:// on this machine only"},
 		{"breaker_reopen", "-1s", "", "a time, or 0"},

@@ -251,6 +251,8 @@ func TestWhatKeepsItFromStarting(t *testing.T) {
 		"no certificate file":      {func(c *config.Config) { c.TLSCert, c.TLSKey = file+".no", file }, problem.ConfigInvalid},
 		"no issuers of cards":      {func(c *config.Config) { c.CardRoots = file }, problem.ConfigInvalid},
 		"no file of issuers":       {func(c *config.Config) { c.CardRoots = file + ".no" }, problem.ConfigInvalid},
+		"no authorities of cards":  {func(c *config.Config) { c.CardAuthorities = file }, problem.ConfigInvalid},
+		"no file of authorities":   {func(c *config.Config) { c.CardAuthorities = file + ".no" }, problem.ConfigInvalid},
 		"no sender":                {func(c *config.Config) { c.MailFrom = "nobody" }, problem.ConfigInvalid},
 		"no authority of the mail": {func(c *config.Config) { c.SMTPCAFile = file }, problem.ConfigInvalid},
 		"no folder of messages":    {func(c *config.Config) { c.MailDir = filepath.Join(file, "mail") }, problem.ConfigInvalid},

@@ -21,6 +21,7 @@ import (
 	"latchkey/internal/problem"
 	"latchkey/internal/seal"
 	"latchkey/internal/store"
+	"latchkey/internal/trust"
 	"latchkey/internal/unlock"
 )
 
@@ -80,7 +81,7 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger, suffix string
 	if b.Keys, err = seal.Open(ctx, b.DB, b.Providers); err != nil {
 		return nil, err
 	}
-	o := directory.Options{EmailDomains: c.EmailDomains, Region: c.Region, Log: log}
+	o := directory.Options{EmailDomains: c.EmailDomains, Region: c.Region, Log: log, Judge: judge(c, log)}
 	if path := c.JournalPath(); path != "" {
 		b.Journal = escrow.NewKeyJournal(b.DB, path, node, journal.Options{Keys: b.Keys, Unwrap: b.Providers.Unwrap})
 		o.Recorder = b.Journal
@@ -107,6 +108,7 @@ type unlocking struct {
 	queue    *deliver.Queue
 	faces    Faces
 	alerts   prometheus.Collector
+	trust    *trust.Checker // nil: no card authorities
 }
 
 func (b *Base) unlocking(ctx context.Context, c *config.Config, log *slog.Logger) (unlocking, error) {
@@ -126,13 +128,24 @@ func (b *Base) unlocking(ctx context.Context, c *config.Config, log *slog.Logger
 	if err != nil {
 		return unlocking{}, err
 	}
-	faces, status, err := b.faces(ctx, c, log) // the last that can fail: it holds what must be closed
+	cards, err := Trust(c, log)
 	if err != nil {
 		return unlocking{}, err
 	}
+	faces, status, err := b.faces(ctx, c, log) // the last that can fail: it holds what must be closed
+	if err != nil {
+		if cards != nil {
+			cards.Close()
+		}
+		return unlocking{}, err
+	}
 	alerts := newAlerts(log)
-	sessions := unlock.New(unlock.Parts{DB: b.DB, Directory: b.Directory, Escrow: b.escrow(signing, c, alerts),
-		Keys: b.Keys, Sender: queue, Face: faces.Checker, SigningKey: signing.Public().(ed25519.PublicKey), Log: log},
+	parts := unlock.Parts{DB: b.DB, Directory: b.Directory, Escrow: b.escrow(signing, c, alerts),
+		Keys: b.Keys, Sender: queue, Face: faces.Checker, SigningKey: signing.Public().(ed25519.PublicKey), Log: log}
+	if cards != nil {
+		parts.Trust = cards
+	}
+	sessions := unlock.New(parts,
 		unlock.Config{Name: c.Name, Organisation: c.Organisation, Contact: contact(c), Methods: append(methods(c), status), Face: faceConfig(c, faces),
 			PasscodeRules:  api.PasscodeRules{MinLength: c.PasscodeMin, MaxLength: c.PasscodeMax, DigitsOnly: c.PasscodeDigitsOnly},
 			MinApplication: c.MinApplication, UpdateURL: c.UpdateURL, AllowUnproven: c.AllowUnproven, Roots: roots,
@@ -140,7 +153,7 @@ func (b *Base) unlocking(ctx context.Context, c *config.Config, log *slog.Logger
 				SendsPerAddress: c.SendsPerAddress, SendsPerNetwork: c.SendsPerNetwork, SendsTotal: c.SendsTotal,
 				WrongCodesDaily: c.WrongCodesDaily, HolderFailures: c.HolderFailures,
 				StartsPerNetwork: c.StartsPerNetwork, StartsTotal: c.StartsTotal}})
-	return unlocking{sessions, queue, faces, alerts.count}, nil
+	return unlocking{sessions, queue, faces, alerts.count, cards}, nil
 }
 
 // methods are the organisation's ways to prove who you are, without faces.

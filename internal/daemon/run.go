@@ -46,6 +46,9 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(add
 		return err
 	}
 	defer func() { err = errors.Join(err, parts.faces.Close()) }()
+	if parts.trust != nil {
+		defer parts.trust.Close()
+	}
 	certificates, err := loadCertificates(c.TLSCert, c.TLSKey, log)
 	if err != nil {
 		return err
@@ -83,7 +86,12 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(add
 	edge := service.New(parts.sessions, log)
 	edge.TakeReceipts(parts.queue)
 	state := newReleaseFigures()
-	for _, collector := range []prometheus.Collector{parts.queue.Collector(), parts.alerts, state.state} {
+	collectors := []prometheus.Collector{parts.queue.Collector(), parts.alerts, state.state}
+	if parts.trust != nil {
+		collectors = append(collectors, parts.trust)
+		go parts.trust.Run(cleaning)
+	}
+	for _, collector := range collectors {
 		if err := edge.Register(collector); err != nil {
 			return fmt.Errorf("register figures: %w", err)
 		}

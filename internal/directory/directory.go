@@ -24,6 +24,7 @@ import (
 	"latchkey/internal/problem"
 	"latchkey/internal/seal"
 	"latchkey/internal/store"
+	"latchkey/internal/trust"
 )
 
 // ErrTampered says that a record's MAC does not fit. It comes together with
@@ -49,6 +50,10 @@ type Options struct {
 	// Recorder gets keys that are on a card already, such as a reissued one's,
 	// before they are kept; nil: nothing does.
 	Recorder cardkey.Recorder
+	// Judge, where set, says whether a card's certificate (DER) may come on
+	// record at a time: by what is known here, without asking anybody. An error
+	// is of the judge's own.
+	Judge func(cert []byte, now time.Time) (trust.Verdict, error)
 }
 
 // Directory looks up and keeps holders, cards and contacts.
@@ -58,12 +63,14 @@ type Directory struct {
 	region   string
 	log      *slog.Logger
 	recorder cardkey.Recorder
+	judge    func(cert []byte, now time.Time) (trust.Verdict, error) // nil: any may
 }
 
 // New makes a Directory. Error: problem.ConfigInvalid for a domain or region
 // that is none.
 func New(keys *seal.Keyring, o Options) (*Directory, error) {
-	d := &Directory{keys: keys, domains: make(map[string]bool), region: strings.ToUpper(o.Region), log: o.Log, recorder: o.Recorder}
+	d := &Directory{keys: keys, domains: make(map[string]bool), region: strings.ToUpper(o.Region), log: o.Log, recorder: o.Recorder,
+		judge: o.Judge}
 	for _, name := range o.EmailDomains {
 		domain, err := normaliseDomain(name)
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"latchkey/internal/cardkey"
 	"latchkey/internal/problem"
 	"latchkey/internal/store"
+	"latchkey/internal/trust"
 )
 
 // Columns of a card file that hold certificates.
@@ -170,7 +171,7 @@ func (c *cardRecord) add(ctx context.Context, tx *store.Tx, h store.Holder) erro
 	}
 	n := store.Card{ID: store.NewID(), Family: c.family, Identifier: c.identifier, State: store.CardActive, CreatedAt: now, Epoch: 1,
 		TriesLeft: store.TriesUnknown}
-	if _, err := c.merge(&n, h); err != nil {
+	if _, err := c.merge(&n, h, now); err != nil {
 		return err
 	}
 	c.d.signCard(&n)
@@ -204,8 +205,12 @@ func (c *cardRecord) change(ctx context.Context, tx *store.Tx, have store.Card, 
 	if err != nil {
 		return unchanged, err
 	}
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return unchanged, err
+	}
 	next := have
-	details, err := c.merge(&next, h)
+	details, err := c.merge(&next, h, now)
 	if err != nil {
 		return unchanged, err
 	}
@@ -269,8 +274,23 @@ func (c *cardRecord) checkKey(ctx context.Context, tx *store.Tx, have store.Card
 	return false, badLine(problem.ImportKey, "The card has a different unlocking key on record.")
 }
 
-// merge puts the line's values into a card and says which it changed.
-func (c *cardRecord) merge(n *store.Card, h store.Holder) (map[string]string, error) {
+// judgeLine refuses a certificate that does not count. Whether one was revoked
+// need not be known: it is asked before the card is unlocked.
+func (d *Directory) judgeLine(column string, cert []byte, now time.Time) error {
+	if d.judge == nil {
+		return nil
+	}
+	v, err := d.judge(cert, now)
+	if err != nil || v.OK() || v.Status == trust.Unknown {
+		return err
+	}
+	return badLine(problem.ImportCert, "The %s is %s: %s.", column, v.Status, v.Why)
+}
+
+// merge puts the line's values into a card and says which it changed. A
+// certificate that is on record already is not judged again: that is done
+// whenever the card is to be unlocked.
+func (c *cardRecord) merge(n *store.Card, h store.Holder, now time.Time) (map[string]string, error) {
 	details := map[string]string{}
 	if n.HolderID != h.ID {
 		n.HolderID, details["holder"] = h.ID, "changed"
@@ -282,9 +302,15 @@ func (c *cardRecord) merge(n *store.Card, h store.Holder) (map[string]string, er
 		n.State, details["state"] = c.state, string(c.state)
 	}
 	if c.cardAuth != nil && string(n.CardAuthCert) != string(c.cardAuth) {
+		if err := c.d.judgeLine(columnCardAuth, c.cardAuth, now); err != nil {
+			return nil, err
+		}
 		n.CardAuthCert, details[columnCardAuth] = c.cardAuth, "changed"
 	}
 	if c.pivAuth != nil && string(n.PIVAuthCert) != string(c.pivAuth) {
+		if err := c.d.judgeLine(columnPIVAuth, c.pivAuth, now); err != nil {
+			return nil, err
+		}
 		n.PIVAuthCert, details[columnPIVAuth] = c.pivAuth, "changed"
 	}
 	expires := c.expires

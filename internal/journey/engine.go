@@ -247,7 +247,8 @@ func (e *Engine) ended(err error) error {
 	p := Fault(err)
 	switch p.Code {
 	case problem.SessionExpired, problem.SessionUnknown, problem.SessionReplaced, problem.SessionFinished, problem.CodeTries,
-		problem.CardNotServed, problem.CardRevoked, problem.CardSuspended, problem.HolderSuspended, problem.CardExpired:
+		problem.CardNotServed, problem.CardRevoked, problem.CardSuspended, problem.HolderSuspended, problem.CardExpired, problem.CertRevoked,
+		problem.CertUntrusted:
 		if s := e.current(); s != nil {
 			e.dropScan(s)
 		}

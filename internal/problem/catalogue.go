@@ -103,6 +103,9 @@ const (
 	HolderNoContact  Code = "LK-4007"
 	CardNoKey        Code = "LK-4008"
 	HolderNotKnown   Code = "LK-4009"
+	CertRevoked      Code = "LK-4020"
+	CertUntrusted    Code = "LK-4021"
+	CertUnknown      Code = "LK-4022"
 	SessionExpired   Code = "LK-4101"
 	SessionUnknown   Code = "LK-4102"
 	SessionState     Code = "LK-4103"
@@ -139,6 +142,7 @@ const (
 	AddressInUse     Code = "LK-5013"
 	FaceUnavailable  Code = "LK-5014"
 	FaceModels       Code = "LK-5015"
+	TrustFaults      Code = "LK-5020"
 )
 
 // Codes of the escrow: releases, the key journal and the keys that seal.
@@ -182,6 +186,7 @@ const (
 	ImportRefused  Code = "LK-7005"
 	ImportFile     Code = "LK-7006"
 	ImportSealed   Code = "LK-7007"
+	ImportCert     Code = "LK-7011"
 )
 
 // Codes of the commands for faces.

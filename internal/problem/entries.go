@@ -83,6 +83,9 @@ func standing() []Entry {
 		{HolderNoContact, http.StatusForbidden, "We have no way to reach you", "No email address or phone number that can be used is on record for you.", "Ask your Registration Authority to add one. You can use it at once."},
 		{CardNoKey, http.StatusForbidden, "We hold no unlocking key for this card", "The card is registered but its unlocking key is not.", "Contact your Registration Authority."},
 		{HolderNotKnown, http.StatusNotFound, "There is no such cardholder", "No cardholder has this staff number.", "Check the staff number. Import the cardholder if it is right."},
+		{CertRevoked, http.StatusForbidden, "Your smartcard's certificate has been revoked", "Whoever issued this card has withdrawn its certificate, or has put it on hold.", "Ask your Registration Authority for a new card, or to end the hold."},
+		{CertUntrusted, http.StatusForbidden, "Your smartcard's certificate is not accepted", "The certificate does not come from an authority that your organisation trusts.", "Ask your Registration Authority for a new card and give them the code of this page. For operators: the audit trail says why; latchkeyd trust check looks at a certificate."},
+		{CertUnknown, http.StatusServiceUnavailable, "We cannot check your smartcard at the moment", "It cannot be found out whether this card's certificate has been revoked. Your smartcard is as it was.", "Try again in a few minutes. If it happens again, ask your Registration Authority and give them the code of this page. For operators: latchkeyd trust check says what is missing."},
 		{SessionExpired, http.StatusGone, "Your time has run out", "The time to unlock your smartcard, 15 minutes unless your organisation says otherwise, has passed.", "Start again."},
 		{SessionUnknown, http.StatusUnauthorized, "This attempt is not known", "The service does not know this attempt.", "Start again."},
 		{SessionState, http.StatusConflict, "That step is not next", "This step cannot be done now.", "Go back to the page you came from, or start again."},
@@ -120,6 +123,7 @@ func service() []Entry {
 		{AddressInUse, 0, "The address is in use", "Another program is listening on this address and port.", "Stop the other program or choose another address with --listen."},
 		{FaceUnavailable, 0, "Face verification is not available here", "This program has nothing to run its face models with.", "Run make setup and build again with cgo, or name the ONNX Runtime library of this machine with face_runtime."},
 		{FaceModels, 0, "The face models cannot be used", "The folder of face models is not what its manifest says.", "Compare the folder with the section \"Your own models\" of docs/face.md, or leave out face_models to use those in the program."},
+		{TrustFaults, 0, "Cards cannot be checked as they should be", "Something that the certificates of cards are checked with is missing or too old, or a certificate that was given does not count.", "Mend what is marked above and run latchkeyd trust check again. docs/cards.md, Chains and revocation, tells what is needed."},
 	}
 }
 
@@ -145,6 +149,7 @@ func imports() []Entry {
 		{ImportRefused, 0, "Nothing was imported", "Some lines are not right, so the whole file was left out.", "Correct the lines that are listed, or import the good ones with --partial."},
 		{ImportFile, 0, "The file cannot be read", "The file does not exist or cannot be opened.", "Check the file's name and rights."},
 		{ImportSealed, 0, "The encrypted file cannot be opened", "It was encrypted to another import key, it is damaged, or its end is missing.", "Print the key with latchkeyd keys import-key, encrypt the file to it again with latchkeyd keys encrypt, and import that."},
+		{ImportCert, 0, "A card's certificate does not count", "The certificate has expired, was revoked, or does not come from one of the card authorities.", "Leave the card out, or import it with its newer certificate. latchkeyd trust check looks at a certificate."},
 		{FaceFile, 0, "The picture cannot be opened", "The file does not exist or cannot be opened.", "Check the file's name and rights."},
 		{FacePicture, 0, "The picture cannot be read", "The file is not a JPEG or PNG picture, or it is damaged or too large.", "Open it in another program, save it as JPEG with no more than 25 million pixels and 16 MiB, and try again."},
 		{FaceNotGood, 0, "Not every picture is good", "At least one of the pictures is not a good profile photo.", "Take those pictures again as the lines above advise."},

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"latchkey/internal/api"
 	"latchkey/internal/audit"
@@ -28,8 +29,10 @@ const slotCardAuth = "9E"
 // Prove takes the card's proof, or the lack of one, and decides whether the
 // session goes on. A card that has proven itself is told precisely what is the
 // matter with it (problem.CardSuspended and the like); anything else that does
-// not go on is problem.CardNotServed.
+// not go on is problem.CardNotServed. Where it cannot be known whether the card
+// was revoked it is problem.CertUnknown, and can be tried again.
 func (s *Service) Prove(ctx context.Context, who Credentials, r api.ProofRequest) (out api.Session, err error) {
+	s.refreshProof(ctx, who, r)
 	err = s.update(ctx, func(tx *store.Tx) error {
 		x, _, err := s.live(ctx, tx, who)
 		if err != nil {
@@ -65,7 +68,10 @@ func (s *Service) judge(ctx context.Context, tx *store.Tx, x *store.Session, r a
 		}
 	}
 	x.Proven = r.Slot == slotCardAuth && signedBy(cert, digest, r.Signature)
-	reason := s.standing(ctx, tx, x, c, h, known, len(cert) > 0)
+	reason := s.standing(ctx, tx, x, c, h, known, cert)
+	if problem.CodeOf(reason) == problem.CertUnknown {
+		return s.notTrusted(ctx, tx, *x, reason)
+	}
 	if reason != nil && problem.From(reason).Status >= 500 {
 		return reason
 	}
@@ -88,10 +94,10 @@ func (s *Service) judge(ctx context.Context, tx *store.Tx, x *store.Session, r a
 	return s.note(ctx, tx, *x, audit.SessionIdentified, details)
 }
 
-// standing says why a card does not go on, nil where it does. mustProve: there
-// is a certificate that it could have signed with.
-func (s *Service) standing(ctx context.Context, tx *store.Tx, x *store.Session, c store.Card, h store.Holder, known, mustProve bool) error {
-	if !x.Proven && (mustProve || !s.mayBeUnproven(c)) {
+// standing says why a card does not go on, nil where it does. cert is the
+// certificate that it could have signed with, nil where there is none.
+func (s *Service) standing(ctx context.Context, tx *store.Tx, x *store.Session, c store.Card, h store.Holder, known bool, cert []byte) error {
+	if !x.Proven && (len(cert) > 0 || !s.mayBeUnproven(c)) {
 		return problem.New(problem.CardNotServed)
 	}
 	if !known {
@@ -103,6 +109,10 @@ func (s *Service) standing(ctx context.Context, tx *store.Tx, x *store.Session, 
 	}
 	if err := directory.Standing(c, h, now); err != nil {
 		return precise(x, err)
+	}
+	// A card that has not signed was not asked about yet: see Release.
+	if err := s.trusted(x, now, x.Proven, cert, c.PIVAuthCert); err != nil {
+		return err
 	}
 	if has, err := s.Escrow.HasKey(ctx, tx, c.ID); err != nil || !has {
 		return errors.Join(err, precise(x, problem.New(problem.CardNoKey)))
@@ -150,28 +160,34 @@ func (s *Service) refuse(ctx context.Context, tx *store.Tx, x *store.Session, re
 			return err
 		}
 	}
-	if err := s.end(ctx, tx, x, api.StateFailed, audit.SessionRefused, map[string]string{"code": string(p.Code)}); err != nil {
+	if err := s.end(ctx, tx, x, api.StateFailed, audit.SessionRefused, why(reason, map[string]string{"code": string(p.Code)})); err != nil {
 		return err
 	}
 	return keep{p}
 }
 
 // vouched says whether a certificate that a client brings speaks for the
-// claimed card: it chains to a configured root, is for card authentication, so
+// claimed card: it chains to a configured authority, is for card authentication, so
 // that no other certificate of the card is learned in its place (FIPS 201-3
 // section 4.2.2.2), and names the card by its GUID (SP 800-73-4 part 1 section
 // 3.1.2; a uniformResourceIdentifier "urn:uuid:").
 func (s *Service) vouched(ctx context.Context, tx *store.Tx, x store.Session, der []byte) (bool, error) {
 	cert, err := x509.ParseCertificate(der)
-	if err != nil || s.conf.Roots == nil {
+	if err != nil || s.conf.Roots == nil && s.Trust == nil {
 		return false, nil
 	}
 	now, err := tx.Now(ctx)
 	if err != nil {
 		return false, err
 	}
-	_, err = cert.Verify(x509.VerifyOptions{Roots: s.conf.Roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
-	return err == nil && slices.ContainsFunc(cert.UnknownExtKeyUsage, cardAuth().Equal) && names(cert, x.Identifier), nil
+	good := false
+	if s.Trust != nil {
+		good = s.mayVouch(der, now)
+	} else {
+		_, err = cert.Verify(x509.VerifyOptions{Roots: s.conf.Roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+		good = err == nil
+	}
+	return good && slices.ContainsFunc(cert.UnknownExtKeyUsage, cardAuth().Equal) && names(cert, x.Identifier), nil
 }
 
 // cardAuth is id-PIV-cardAuth, an extended key usage.
@@ -227,8 +243,9 @@ func (s *Service) proofHere(x store.Session, c store.Card, r api.ReleaseRequest)
 }
 
 // proven says whether a report carries the card's own signature. A signature
-// that does not fit is problem.ProofWrong.
-func (s *Service) proven(x store.Session, c store.Card, r api.Report) (bool, error) {
+// that does not fit is problem.ProofWrong. One by a certificate that is known
+// not to count (any longer) proves nothing; the report is taken all the same.
+func (s *Service) proven(x store.Session, c store.Card, r api.Report, now time.Time) (bool, error) {
 	if len(r.Signature) == 0 {
 		return false, nil
 	}
@@ -243,5 +260,5 @@ func (s *Service) proven(x store.Session, c store.Card, r api.Report) (bool, err
 	if !signedBy(cert, digest, r.Signature) {
 		return false, problem.New(problem.ProofWrong)
 	}
-	return true, nil
+	return s.trusted(&x, now, false, cert) == nil, nil
 }

@@ -21,6 +21,7 @@ import (
 // ReleaseMismatch, ProofWrong, CardNoKey, PUKLastTry, those of Prove and of
 // escrow.Release.
 func (s *Service) Release(ctx context.Context, who Credentials, r api.ReleaseRequest) (out api.Envelope, err error) {
+	s.refreshRelease(ctx, who)
 	err = s.update(ctx, func(tx *store.Tx) error {
 		x, c, err := s.live(ctx, tx, who)
 		if err != nil {
@@ -32,7 +33,7 @@ func (s *Service) Release(ctx context.Context, who Credentials, r api.ReleaseReq
 			return problem.New(problem.SessionState)
 		}
 		if err := s.standsStill(ctx, tx, x, c); err != nil {
-			return err
+			return s.notTrusted(ctx, tx, x, err)
 		}
 		if err := s.proofHere(x, c, r); err != nil {
 			return s.proofWrong(ctx, tx, x, err)
@@ -85,7 +86,9 @@ func stopped(err error) error {
 }
 
 // standsStill looks at card and holder of a session once more: they may have
-// been suspended since it began.
+// been suspended since it began, and the card's certificates revoked. Once keys
+// have been released it is no longer asked whether that can be known: the card
+// is in the middle of its unlock.
 func (s *Service) standsStill(ctx context.Context, tx *store.Tx, x store.Session, c store.Card) error {
 	if err := s.Directory.CheckCard(ctx, tx, c); err != nil {
 		return notServed(err)
@@ -104,7 +107,7 @@ func (s *Service) standsStill(ctx context.Context, tx *store.Tx, x store.Session
 	if err := directory.Standing(c, h, now); err != nil {
 		return precise(&x, err)
 	}
-	return nil
+	return s.trusted(&x, now, api.State(x.State) == api.StateVerified, c.CardAuthCert, c.PIVAuthCert)
 }
 
 // notServed is the answer where a record is gone, or was not written by us: of
@@ -167,7 +170,11 @@ func (s *Service) Report(ctx context.Context, who Credentials, r api.Report) (ou
 		if err := s.Directory.CheckCard(ctx, tx, c); err != nil {
 			return notServed(err)
 		}
-		proven, err := s.proven(x, c, r)
+		now, err := tx.Now(ctx)
+		if err != nil {
+			return err
+		}
+		proven, err := s.proven(x, c, r, now)
 		replied := false // which proves the key that the card had before
 		if err == nil {
 			replied, err = s.Escrow.CheckReply(ctx, tx, x, c, r)

@@ -74,7 +74,7 @@ type Config struct {
 	// AllowUnproven serves cards that cannot prove themselves by our record.
 	AllowUnproven bool
 	// Roots are the issuers whose certificates a client may bring for a card
-	// that has none on record. nil: none.
+	// that has none on record, where there is no Parts.Trust. nil: none.
 	Roots *x509.CertPool
 }
 
@@ -86,6 +86,7 @@ type Parts struct {
 	Keys       *seal.Keyring
 	Sender     Sender
 	Face       face.Checker // nil: no face verification
+	Trust      Trust        // nil: certificates on record count as they are
 	SigningKey ed25519.PublicKey
 	Log        *slog.Logger
 }

@@ -65,6 +65,8 @@ type Options struct {
 	Clock    bool // a clock that tests set; else the database's own
 	// Face, where set, is who looks at faces; face verification is offered then.
 	Face face.Checker
+	// Trust, where set, judges the certificates of cards.
+	Trust unlock.Trust
 	// Queue also takes messages into the durable queue, whose workers write
 	// them to a folder.
 	Queue bool
@@ -112,7 +114,7 @@ func New(t testing.TB, o Options) *Installation {
 		x.outbox.queue = newQueue(t, x.DB, filepath.Join(folder, "mail"), log)
 	}
 	x.Escrow = escrow.New(x.Keys, signing, config.Name, o.Escrow...)
-	x.parts = unlock.Parts{DB: x.DB, Directory: x.Dir, Escrow: x.Escrow, Keys: x.Keys, Sender: x, Face: o.Face,
+	x.parts = unlock.Parts{DB: x.DB, Directory: x.Dir, Escrow: x.Escrow, Keys: x.Keys, Sender: x, Face: o.Face, Trust: o.Trust,
 		SigningKey: signing.Public().(ed25519.PublicKey), Log: log}
 	x.Sessions = unlock.New(x.parts, config)
 	if x.outbox.queue != nil {
