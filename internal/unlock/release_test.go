@@ -159,7 +159,7 @@ func TestReports(t *testing.T) {
 		}, "", api.Reported{State: api.StateUnlocked, Proven: true}, 1},
 		"nothing known": {func(v *visitor) (api.Reported, error) {
 			return v.report(v.signed("9E", api.Report{Step: 1, Epoch: 1, Outcome: api.OutcomeFailed, Holds: api.HoldsUnknown}))
-		}, "", api.Reported{State: api.StateReleasing, Proven: true}, 2},
+		}, "", api.Reported{State: api.StateReleasing, Proven: true, NextStep: 2}, 2},
 		"key refused": {func(v *visitor) (api.Reported, error) {
 			return v.report(v.signed("9E", api.Report{Step: 1, Epoch: 1, Outcome: api.OutcomeRefused, Holds: api.HoldsUnknown}))
 		}, "", api.Reported{State: api.StateFailed, Proven: true}, 2}, // it was never told to take the other one
