@@ -20,6 +20,7 @@ type Face struct {
 	FaceMaxFailures     int     `name:"face_max_failures" help:"Failures in a row, after which face verification is on hold for the cardholder."`
 	FaceScansPerSession int     `name:"face_scans_per_session" help:"Scans in one session."`
 	FaceScansPerCard    int     `name:"face_scans_per_card" help:"Scans an hour for one card."`
+	FaceScansDaily      int     `name:"face_scans_daily" help:"Scans a day for one card."`
 	FacePage            string  `name:"face_page" help:"aws: the organisation's page with AWS's component, such as https://face.example.org/scan."`
 	FaceAWSRegion       string  `name:"face_aws_region" help:"aws: region, such as eu-west-1."`
 	FaceAWSEndpoint     string  `name:"face_aws_endpoint" help:"aws: address of its API; empty is the region's own."`
@@ -29,7 +30,7 @@ type Face struct {
 
 func defaultFace() Face {
 	return Face{FaceProvider: FaceLatchkey, FaceNeedsProvenCard: true, FaceFailures: 5, FaceMaxFailures: 50,
-		FaceScansPerSession: 10, FaceScansPerCard: 30, FaceAWSConfidence: 90, FaceAWSSimilarity: 99}
+		FaceScansPerSession: 10, FaceScansPerCard: 30, FaceScansDaily: 100, FaceAWSConfidence: 90, FaceAWSSimilarity: 99}
 }
 
 // faces are the rules of face verification.

@@ -113,5 +113,5 @@ func (b *Base) countPhotos(ctx context.Context, checker face.Checker, log *slog.
 func faceConfig(c *config.Config, f Faces) unlock.FaceConfig {
 	return unlock.FaceConfig{Provider: c.FaceProvider, Thresholds: f.Thresholds, AllowUnproven: !c.FaceNeedsProvenCard,
 		Limits: unlock.FaceLimits{Failures: c.FaceFailures, MaxFailures: c.FaceMaxFailures,
-			PerSession: c.FaceScansPerSession, PerCard: c.FaceScansPerCard}}
+			PerSession: c.FaceScansPerSession, PerCard: c.FaceScansPerCard, PerDay: c.FaceScansDaily}}
 }
