@@ -382,7 +382,7 @@ func (r *reconciler) position(ctx context.Context, tx *store.Tx, at journal.Posi
 		if err != nil {
 			return err
 		}
-		return tx.InsertKeyJournal(ctx, store.KeyJournal{ID: at.ID, Node: at.Node, Line: at.Confirmed, Hash: notNil(hash), Checked: generation, CreatedAt: now})
+		return tx.InsertKeyJournal(ctx, store.KeyJournal{ID: at.ID, Node: at.Node, Line: at.Confirmed, Hash: hash, Checked: generation, CreatedAt: now})
 	}
 	if err != nil {
 		return err
@@ -392,13 +392,6 @@ func (r *reconciler) position(ctx context.Context, tx *store.Tx, at journal.Posi
 	}
 	row.Checked = generation
 	return tx.SaveKeyJournal(ctx, row)
-}
-
-func notNil(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
 }
 
 // waiting gives the nodes whose journals are still to be reconciled.

@@ -18,6 +18,8 @@ import (
 	"latchkey/internal/store/storetest"
 )
 
+var only = flag.String("only", "", "run these faults alone, as a failure names them, and say what the card was told: 1@40>0 18@7>2")
+
 var write = flag.String("write", "", "write the counts to this file, between its marks")
 
 const (
@@ -91,6 +93,10 @@ func run(t *testing.T, f family, database string, count *counts) {
 	work := x.faults(true, false)
 	pairs := 0
 	for _, first := range x.faults(false, false) {
+		if !chosen(first, 0) {
+			continue
+		}
+		w.talks = *only != ""
 		c := &kase{w: w, name: first.String()}
 		w.load(start)
 		c.attempt(first)
@@ -101,9 +107,10 @@ func run(t *testing.T, f family, database string, count *counts) {
 			continue
 		}
 		for _, second := range next.faults(true, true) {
-			if pairs++; !soak() && pairs%share != 0 {
+			if pairs++; !soak() && *only == "" && pairs%share != 0 || !chosen(second, 1) {
 				continue
 			}
+			w.tell("--- " + second.String())
 			c := &kase{w: w, name: first.String() + ", then " + second.String()}
 			w.load(after)
 			c.attempt(second)
@@ -137,6 +144,19 @@ func (w *world) issue(f family) moment {
 	return w.moment()
 }
 
+// chosen says whether a fault is to be run as the first (0) or second of a case.
+func chosen(f fault, place int) bool {
+	ids := strings.Fields(*only)
+	return place >= len(ids) && place < 1 || len(ids) == 0 || place < len(ids) && ids[place] == f.id()
+}
+
+// tell says what happens where one case is looked at.
+func (w *world) tell(text string) {
+	if w.talks {
+		w.t.Log(text)
+	}
+}
+
 // kase is one case.
 type kase struct {
 	w        *world
@@ -159,6 +179,7 @@ func (c *kase) fail(format string, args ...any) {
 func (c *kase) attempt(f fault) {
 	f.fired = false
 	_, err := c.w.attempt(&f)
+	time.Sleep(away) // what was away is back
 	c.unfired = c.unfired || !f.fired
 	if err == nil {
 		if err := c.w.unlocked(); err != nil {

@@ -86,18 +86,18 @@ func (f *fault) is(k kind, n int) bool {
 }
 
 func (f *fault) String() string {
-	if f == nil || f.kind == noFault {
-		return "no fault"
-	}
 	for _, g := range groups() {
 		for _, k := range g.kinds {
 			if k == f.kind {
-				return fmt.Sprintf("%s (kind %d) at %d, to %d", g.name, k, f.n, f.to)
+				return fmt.Sprintf("%s [%s]", g.name, f.id())
 			}
 		}
 	}
 	return "?"
 }
+
+// id names a fault for -only.
+func (f *fault) id() string { return fmt.Sprintf("%d@%d>%d", f.kind, f.n, f.to) }
 
 // trace is what an attempt without a fault consists of.
 type trace struct {

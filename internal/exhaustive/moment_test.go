@@ -1,6 +1,7 @@
 package exhaustive
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -92,7 +93,11 @@ func (w *world) looksAtTries(command []byte) {
 	if len(command) < 2 || !slices.Contains([]byte{0x20, 0x24, 0x2C}, command[1]) { // VERIFY, CHANGE REFERENCE DATA, RESET RETRY COUNTER
 		return
 	}
-	left := journeytest.Tries(w.card.State())
+	state := w.card.State()
+	left := journeytest.Tries(state)
+	if w.talks {
+		w.tell(fmt.Sprintf("told %X; %d tries of the key, which is %q; the escrow has %q", command, left, journeytest.Key(state), w.candidates()))
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.fewest = min(w.fewest, left)

@@ -62,6 +62,7 @@ type world struct {
 	shift    time.Duration // of the database's clock
 	code     deliver.CodeJob
 	armed    *fault
+	talks    bool
 	commands int
 	calls    int
 	worked   int   // commands of the work on the card, at its end
