@@ -41,7 +41,8 @@ type ReconcileResult struct {
 
 // history is what a journal tells of a card.
 type history struct {
-	entries    []journal.Entry // in order; those beyond what the database had
+	entries    []journal.Entry // in order; those beyond what the database had that bring keys
+	tried      []journal.Entry // in order; all beyond what the database had
 	last       journal.Entry   // of all, without its keys where it is not beyond
 	lastNumber int64
 	version    int64 // of where the card's keys stand, as far as the journal knows
@@ -114,8 +115,15 @@ func (r *reconciler) read(ctx context.Context, path string, o journal.Options) (
 		h := of(e.Card)
 		h.version = max(h.version, e.Version)
 		if number > line {
-			h.entries = append(h.entries, e)
+			h.tried = append(h.tried, e)
 			r.result.Entries++
+		}
+		if e.Known {
+			h.last.Family, h.last.Identifier = e.Family, e.Identifier
+			return nil
+		}
+		if number > line {
+			h.entries = append(h.entries, e)
 		}
 		if e.Version >= h.last.Version {
 			h.last, h.lastNumber = e, number
@@ -186,7 +194,7 @@ func (r *reconciler) card(ctx context.Context, id string, open *journal.Journal)
 		if c, err = tx.LockCard(ctx, c.ID); err != nil {
 			return err
 		}
-		return r.apply(ctx, tx, c, h.entries, h.version)
+		return r.apply(ctx, tx, c, h)
 	})
 }
 
@@ -243,9 +251,10 @@ func both(e journal.Entry) []journal.Key {
 	return []journal.Key{e.Current, *e.Next}
 }
 
-// apply puts the keys of entries, and the newest of them as candidates, into
-// the database.
-func (r *reconciler) apply(ctx context.Context, tx *store.Tx, c store.Card, entries []journal.Entry, version int64) error {
+// apply puts the keys of a card's entries, and the newest of them as
+// candidates, into the database.
+func (r *reconciler) apply(ctx context.Context, tx *store.Tx, c store.Card, h *history) error {
+	entries := h.entries
 	now, err := tx.Now(ctx)
 	if err != nil {
 		return err
@@ -282,10 +291,11 @@ func (r *reconciler) apply(ctx context.Context, tx *store.Tx, c store.Card, entr
 		return err
 	}
 	s := stand(c, have, entries)
+	s.pendingFirst = pendingFirst(s, h.tried)
 	if err := s.write(ctx, tx, &c, have); err != nil {
 		return err
 	}
-	c.KeysVersion = max(c.KeysVersion, version)
+	c.KeysVersion = max(c.KeysVersion, h.version)
 	if err := cardkey.Save(ctx, tx, r.keys, &c); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/internal/api"
 	"latchkey/internal/escrow"
 	"latchkey/internal/problem"
 	"latchkey/internal/store"
@@ -275,4 +276,53 @@ func TestLostJournal(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRestoreKeepsWhichKeyWasTried: the database is restored to before an
+// attempt that made no key, but presented the card with the wrong one of two.
+// It notices, and afterwards the other one is tried first (R3).
+func TestRestoreKeepsWhichKeyWasTried(t *testing.T) {
+	for name, steps := range map[string]int{"the first was refused": 1, "and then the second released": 2} {
+		t.Run(name, func(t *testing.T) {
+			sites(t, func(t *testing.T, s *site) {
+				c := s.issue(t, false)
+				s.live(t, c, "lost before the card", func() {})
+				point := s.backup()
+				a := s.begin2(t, c)
+				r, epoch, err := a.release(t, 1)
+				must(t, err)
+				if c.present(r.Key) {
+					t.Fatal("the key that the card never took was not tried first")
+				}
+				if steps > 1 {
+					_, err := a.report(api.Report{Step: 1, Epoch: epoch, Outcome: api.OutcomeRefused, Holds: api.HoldsUnknown}, true)
+					must(t, err)
+					_, _, err = a.release(t, 2) // and the card is never presented with it
+					must(t, err)
+				}
+				s.restore(point)
+				if _, _, err := s.begin2(t, c).release(t, 1); problem.CodeOf(err) != problem.EscrowBehind {
+					t.Fatalf("released: %v", err)
+				}
+				if r, err := s.reconcile(t, escrow.ReconcileOptions{}); err != nil || !r.Released {
+					t.Fatalf("%+v, %v", r, err)
+				}
+				s.unlocks(t, c, 1, "reconciled")
+				if c.fewest != fullTries-1 {
+					t.Errorf("the wrong key was presented once more: %d tries were left", c.fewest)
+				}
+			})
+		})
+	}
+}
+
+// TestReconcileBeforeAnyRelease: the journal has nothing yet, and there is
+// nothing to do.
+func TestReconcileBeforeAnyRelease(t *testing.T) {
+	sites(t, func(t *testing.T, s *site) {
+		if r, err := s.reconcile(t, escrow.ReconcileOptions{}); err != nil || !r.Released || r.Entries != 0 {
+			t.Errorf("%+v, %v", r, err)
+		}
+		must(t, escrow.LoseJournals(t.Context(), s.db, "a"))
+	})
 }

@@ -12,6 +12,7 @@ import (
 type standing struct {
 	current        string
 	pending, spare []string // at most one pending
+	pendingFirst   bool
 	epoch          int64
 	asItWas        bool // only history was added
 	triesKept      bool
@@ -123,6 +124,26 @@ func walk(entries []journal.Entry) (newest journal.Entry, possible []string) {
 	return newest, possible
 }
 
+// pendingFirst says whether the pending key is tried first, after releases of
+// which nobody knows the end any more; as reorder does where the database still
+// knows of them. After one key the other is tried. But an attempt's second key,
+// presented because the first was refused, is the likelier one; and after a
+// change of the key the next.
+func pendingFirst(s standing, tried []journal.Entry) bool {
+	if len(s.pending) == 0 {
+		return false
+	}
+	if len(tried) == 0 || tried[len(tried)-1].Step == 0 {
+		return true
+	}
+	last := tried[len(tried)-1]
+	wasPending := last.Current.ID == s.pending[0]
+	if last.Step > 1 {
+		return wasPending
+	}
+	return !wasPending
+}
+
 // write brings the states of the keys and the card's record there.
 func (s standing) write(ctx context.Context, tx *store.Tx, c *store.Card, have []store.Key) error {
 	if s.asItWas {
@@ -150,9 +171,7 @@ func (s standing) write(ctx context.Context, tx *store.Tx, c *store.Card, have [
 		}
 	}
 	c.Epoch, c.OpenAttempt = s.epoch, ""
-	// After a release that nobody has told the end of, the next key is the
-	// likelier one.
-	c.PendingFirst = len(s.pending) > 0
+	c.PendingFirst = s.pendingFirst
 	if !s.triesKept {
 		c.TriesOut, c.TriesLeft = 0, store.TriesUnknown
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"latchkey/internal/api"
+	"latchkey/internal/card/recognise"
 	"latchkey/internal/journey"
 	"latchkey/internal/journey/journeytest"
 )
@@ -32,7 +33,8 @@ func (w *world) startApp() *app {
 	ctx, cancel := context.WithCancel(context.Background())
 	a := &app{w: w, stop: cancel, died: make(chan struct{})}
 	a.engine = journey.New(ctx, journey.Options{Readers: &hands{Readers: w.readers, w: w, dead: &a.dead, kill: a.kill},
-		Service: w.client.Over(&cable{w: w, dead: &a.dead, kill: a.kill}), Pins: w.pins, Workstation: "ward-7", Application: "1.0.0"})
+		Service: w.client.Over(&cable{w: w, dead: &a.dead, kill: a.kill}), Pins: w.pins, Workstation: "ward-7", Application: "1.0.0",
+		Recognise: recognise.Recogniser{Profiles: w.profiles}})
 	synctest.Wait() // it has had its first look at the card
 	return a
 }

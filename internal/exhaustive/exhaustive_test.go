@@ -18,9 +18,11 @@ import (
 	"latchkey/internal/store/storetest"
 )
 
-var only = flag.String("only", "", "run these faults alone, as a failure names them, and say what the card was told: 1@40>0 18@7>2")
-
-var write = flag.String("write", "", "write the counts to this file, between its marks")
+var (
+	only  = flag.String("only", "", "run these faults alone, as a failure names them, and say what the card was told: 1@40>0 18@7>2")
+	write = flag.String("write", "", "write the counts to this file, between its marks")
+	share = flag.Int("share", 200, "how many pairs of faults there are to one that is tried, unless LATCHKEY_SOAK is set")
+)
 
 const (
 	oldPIN = "246813"
@@ -56,9 +58,6 @@ func families() []family {
 
 // soak says whether all pairs are to be tried.
 func soak() bool { return os.Getenv("LATCHKEY_SOAK") != "" }
-
-// share is how many pairs of faults there are to one that `make test` tries.
-const share = 200
 
 // TestEveryFault runs every case, or of the pairs a part.
 func TestEveryFault(t *testing.T) {
@@ -107,7 +106,7 @@ func run(t *testing.T, f family, database string, count *counts) {
 			continue
 		}
 		for _, second := range next.faults(true, true) {
-			if pairs++; !soak() && *only == "" && pairs%share != 0 || !chosen(second, 1) {
+			if pairs++; !soak() && *only == "" && pairs%*share != 0 || !chosen(second, 1) {
 				continue
 			}
 			w.tell("--- " + second.String())

@@ -19,6 +19,7 @@ import (
 
 	"latchkey/internal/api"
 	"latchkey/internal/card/emulator"
+	"latchkey/internal/card/iso7816"
 	"latchkey/internal/cardkey"
 	"latchkey/internal/deliver"
 	"latchkey/internal/directory"
@@ -38,15 +39,16 @@ type world struct {
 	folder   string
 	options  []escrow.Option
 
-	db      *store.DB
-	gate    *gate
-	tables  []string
-	keys    *seal.Keyring
-	file    *seal.File
-	signing ed25519.PrivateKey
-	dir     *directory.Directory
-	pins    *api.Pins
-	client  *api.Client
+	db       *store.DB
+	gate     *gate
+	tables   []string
+	keys     *seal.Keyring
+	file     *seal.File
+	signing  ed25519.PrivateKey
+	dir      *directory.Directory
+	pins     *api.Pins
+	client   *api.Client
+	profiles []iso7816.Profile // that the application knows
 
 	// What a restart of the service makes anew.
 	journal  *escrow.KeyJournal
@@ -106,6 +108,8 @@ func newWorld(t *testing.T, database string, options []escrow.Option) *world {
 	w.pins, err = api.NewPins(base64.StdEncoding.EncodeToString(w.signing.Public().(ed25519.PublicKey)), "")
 	must(t, err)
 	w.client, err = api.NewClient("http://localhost", nil)
+	must(t, err)
+	w.profiles, err = iso7816.Load("generic-puk")
 	must(t, err)
 	w.startService()
 	must(t, w.journal.Start(t.Context(), w.db))
