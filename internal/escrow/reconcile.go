@@ -42,10 +42,17 @@ type ReconcileResult struct {
 // history is what a journal tells of a card.
 type history struct {
 	entries    []journal.Entry // in order; those beyond what the database had that bring keys
-	tried      []journal.Entry // in order; all beyond what the database had
 	last       journal.Entry   // of all, without its keys where it is not beyond
 	lastNumber int64
+	tried      tried
 	version    int64 // of where the card's keys stand, as far as the journal knows
+}
+
+// tried is the newest release of a card.
+type tried struct {
+	key     string
+	step    int // see journal.Entry
+	version int64
 }
 
 // Reconcile puts the keys that a journal has and the database lacks back as
@@ -53,7 +60,7 @@ type history struct {
 // history; nothing is deleted. It can be stopped and run again. Errors:
 // problem.ReconcileOpen where something is left to do, which was told.
 func (j *KeyJournal) Reconcile(ctx context.Context, db *store.DB, keys *seal.Keyring, o ReconcileOptions) (ReconcileResult, error) {
-	r := &reconciler{db: db, keys: keys, o: o, cards: map[string]*history{}}
+	r := &reconciler{db: db, keys: keys, o: o, cards: map[string]*history{}, seen: map[string]bool{}}
 	if r.o.Told == nil {
 		r.o.Told = func(string) {}
 	}
@@ -98,6 +105,7 @@ type reconciler struct {
 	keys   *seal.Keyring
 	o      ReconcileOptions
 	cards  map[string]*history
+	seen   map[string]bool // keys of confirmed entries
 	result ReconcileResult
 }
 
@@ -115,12 +123,17 @@ func (r *reconciler) read(ctx context.Context, path string, o journal.Options) (
 		h := of(e.Card)
 		h.version = max(h.version, e.Version)
 		if number > line {
-			h.tried = append(h.tried, e)
 			r.result.Entries++
+		}
+		if e.Session != "" && e.Version >= h.tried.version {
+			h.tried = tried{e.Current.ID, e.Step, e.Version}
 		}
 		if e.Known {
 			h.last.Family, h.last.Identifier = e.Family, e.Identifier
 			return nil
+		}
+		for _, k := range both(e) {
+			r.seen[k.ID] = true
 		}
 		if number > line {
 			h.entries = append(h.entries, e)
@@ -259,6 +272,11 @@ func (r *reconciler) apply(ctx context.Context, tx *store.Tx, c store.Card, h *h
 	if err != nil {
 		return err
 	}
+	candidates, err := tx.CardKeys(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	sound := cardkey.CheckStand(r.keys, c, candidates) == nil
 	have, err := tx.AllCardKeys(ctx, c.ID)
 	if err != nil {
 		return err
@@ -290,8 +308,11 @@ func (r *reconciler) apply(ctx context.Context, tx *store.Tx, c store.Card, h *h
 	if err := r.dropTwins(ctx, tx, have, entries); err != nil {
 		return err
 	}
-	s := stand(c, have, entries)
+	s := stand(c, have, entries, r.seen)
 	s.pendingFirst = pendingFirst(s, h.tried)
+	if sound && h.tried.version <= c.KeysVersion && s.same(candidates) {
+		s.asItWas = true // what became of the newest release the database knows better
+	}
 	if err := s.write(ctx, tx, &c, have); err != nil {
 		return err
 	}

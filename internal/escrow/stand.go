@@ -22,8 +22,10 @@ type standing struct {
 // the card held its current key or, from then on, the next one; keys before it
 // had been proven to be gone. That holds for the newest entry unless the
 // database, after it was restored, has gone on from an older state (a fork):
-// then the keys of both ways stay candidates.
-func stand(c store.Card, have []store.Key, entries []journal.Entry) standing {
+// then the keys of both ways stay candidates. What came after what is told by
+// numbers where there are some: a clock may have been set back. seen are the keys
+// of all entries.
+func stand(c store.Card, have []store.Key, entries []journal.Entry, seen map[string]bool) standing {
 	row := map[string]store.Key{}
 	var current, pending *store.Key
 	var spare []string
@@ -43,7 +45,7 @@ func stand(c store.Card, have []store.Key, entries []journal.Entry) standing {
 	}
 	newest, possible := walk(entries)
 	switch {
-	case current != nil && current.CreatedAt.After(newest.At) && current.CreatedBy != "import":
+	case current != nil && newest.Version <= c.KeysVersion && !seen[current.ID] && current.CreatedAt.After(newest.At) && current.CreatedBy != "import":
 		// Since the entry the card was proven to hold, or was given by the
 		// Registration Authority, a key that did not exist then.
 		s := standing{current: current.ID, spare: spare, epoch: c.Epoch, asItWas: true}
@@ -58,7 +60,7 @@ func stand(c store.Card, have []store.Key, entries []journal.Entry) standing {
 		}
 		// What the database has made since is a fork.
 		for _, k := range have {
-			if k.State != store.KeyRetired && k.CreatedAt.After(newest.At) {
+			if k.State != store.KeyRetired && !seen[k.ID] && k.CreatedAt.After(newest.At) {
 				possible = append(possible, k.ID)
 			}
 		}
@@ -129,19 +131,29 @@ func walk(entries []journal.Entry) (newest journal.Entry, possible []string) {
 // knows of them. After one key the other is tried. But an attempt's second key,
 // presented because the first was refused, is the likelier one; and after a
 // change of the key the next.
-func pendingFirst(s standing, tried []journal.Entry) bool {
+func pendingFirst(s standing, last tried) bool {
 	if len(s.pending) == 0 {
 		return false
 	}
-	if len(tried) == 0 || tried[len(tried)-1].Step == 0 {
+	wasPending := last.key == s.pending[0]
+	switch last.step {
+	case 0:
 		return true
+	case 1:
+		return !wasPending
 	}
-	last := tried[len(tried)-1]
-	wasPending := last.Current.ID == s.pending[0]
-	if last.Step > 1 {
-		return wasPending
+	return wasPending
+}
+
+// same says whether the candidates are what they were.
+func (s standing) same(candidates []store.Key) bool {
+	for _, k := range candidates {
+		if !(k.State == store.KeyCurrent && k.ID == s.current || k.State == store.KeyPending && slices.Contains(s.pending, k.ID) ||
+			k.State == store.KeySpare && slices.Contains(s.spare, k.ID)) {
+			return false
+		}
 	}
-	return !wasPending
+	return len(candidates) == 1+len(s.pending)+len(s.spare)
 }
 
 // write brings the states of the keys and the card's record there.
