@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"database/sql"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -41,7 +42,7 @@ type world struct {
 
 	db       *store.DB
 	gate     *gate
-	tables   []string
+	tables   []tableSQL
 	keys     *seal.Keyring
 	file     *seal.File
 	signing  ed25519.PrivateKey
@@ -202,19 +203,40 @@ func (w *world) enrol(s emulator.State, edit func(csv string) string) {
 	_, err = w.dir.ImportCards(ctx, w.db, strings.NewReader(edit(csv)), directory.ImportOptions{Bad: bad})
 	must(w.t, err)
 	must(w.t, w.db.SQL().QueryRowContext(ctx, `SELECT id FROM cards`).Scan(&w.cardID))
-	w.tables = w.list(`SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'goose%' AND name NOT LIKE 'river%' ORDER BY rowid`)
+	w.tables = w.prepare()
 }
 
-func (w *world) list(query string) (out []string) {
-	found, err := w.db.SQL().QueryContext(w.t.Context(), query)
+// tableSQL reads and writes a table.
+type tableSQL struct {
+	name           string
+	remove, insert *sql.Stmt
+}
+
+// prepare gives the tables of the database, parents first.
+func (w *world) prepare() (out []tableSQL) {
+	ctx := w.t.Context()
+	found, err := w.db.SQL().QueryContext(ctx, `SELECT m.name, (SELECT count(*) FROM pragma_table_info(m.name)) FROM sqlite_master AS m WHERE m.type = 'table'
+		AND m.name NOT LIKE 'sqlite%' AND m.name NOT LIKE 'goose%' AND m.name NOT LIKE 'river%' ORDER BY m.name = 'card_keys', m.rowid`)
 	must(w.t, err)
-	defer found.Close()
+	texts := map[string]int{}
+	var names []string
 	for found.Next() {
-		var one string
-		must(w.t, found.Scan(&one))
-		out = append(out, one)
+		var name string
+		var columns int
+		must(w.t, found.Scan(&name, &columns))
+		names, texts[name] = append(names, name), columns
 	}
-	must(w.t, found.Err())
+	must(w.t, errors.Join(found.Err(), found.Close()))
+	statement := func(query string) *sql.Stmt {
+		s, err := w.db.SQL().PrepareContext(ctx, query)
+		must(w.t, err)
+		w.t.Cleanup(func() { must(w.t, s.Close()) })
+		return s
+	}
+	for _, name := range names {
+		out = append(out, tableSQL{name, statement(`DELETE FROM ` + name),
+			statement(fmt.Sprintf(`INSERT INTO %s VALUES (?%s)`, name, strings.Repeat(",?", texts[name]-1)))})
+	}
 	return out
 }
 
@@ -244,7 +266,7 @@ func (w *world) dump() (out rows) {
 	w.gate.aside(func() {
 		must(w.t, w.db.View(w.t.Context(), func(tx *store.Tx) error {
 			for _, table := range w.tables {
-				all, err := readTable(w.t.Context(), tx.SQL(), table)
+				all, err := readTable(w.t.Context(), tx.SQL(), table.name)
 				if err != nil {
 					return err
 				}
@@ -288,16 +310,17 @@ func readTable(ctx context.Context, tx *sql.Tx, table string) (out [][]any, err 
 // put puts another state of the database in its place.
 func (w *world) put(state rows) {
 	w.gate.aside(func() {
-		ctx := context.WithoutCancel(w.t.Context())
+		ctx := context.Background()
 		tx, err := w.db.SQL().BeginTx(ctx, nil)
 		must(w.t, err)
-		_, err = tx.ExecContext(ctx, `PRAGMA defer_foreign_keys = ON`)
-		must(w.t, err)
-		for i, table := range w.tables {
-			_, err = tx.ExecContext(ctx, `DELETE FROM `+table)
+		for _, table := range slices.Backward(w.tables) {
+			_, err = tx.StmtContext(ctx, table.remove).ExecContext(ctx)
 			must(w.t, err)
+		}
+		for i, table := range w.tables {
+			insert := tx.StmtContext(ctx, table.insert)
 			for _, row := range state[i] {
-				_, err = tx.ExecContext(ctx, fmt.Sprintf(`INSERT INTO %s VALUES (?%s)`, table, strings.Repeat(",?", len(row)-1)), row...)
+				_, err = insert.ExecContext(ctx, row...)
 				must(w.t, err)
 			}
 		}
