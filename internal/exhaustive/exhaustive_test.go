@@ -14,14 +14,13 @@ import (
 	"latchkey/internal/card/emulator"
 	"latchkey/internal/escrow"
 	"latchkey/internal/journey/journeytest"
-	"latchkey/internal/problem"
 	"latchkey/internal/store/storetest"
 )
 
 var (
 	only  = flag.String("only", "", "run these faults alone, as a failure names them, and say what the card was told: 1@40>0 18@7>2")
 	write = flag.String("write", "", "write the counts to this file, between its marks")
-	share = flag.Int("share", 200, "how many pairs of faults there are to one that is tried, unless LATCHKEY_SOAK is set")
+	share = flag.Int("share", 0, "of how many pairs of faults one is run; 0: as it is usual. A prime number, so that it is another one each time")
 )
 
 const (
@@ -59,7 +58,18 @@ func families() []family {
 // soak says whether all pairs are to be tried.
 func soak() bool { return os.Getenv("LATCHKEY_SOAK") != "" }
 
-// TestEveryFault runs every case, or of the pairs a part.
+// shares are of how many single faults, and of how many pairs, one is run.
+func shares() (singles, pairs int) {
+	switch {
+	case *share > 0:
+		return 1, *share
+	case soak() || *only != "":
+		return 1, 1
+	}
+	return singlesShare, pairsShare
+}
+
+// TestEveryFault runs every case, or a part.
 func TestEveryFault(t *testing.T) {
 	var all table
 	t.Run("families", func(t *testing.T) {
@@ -91,8 +101,9 @@ func run(t *testing.T, f family, database string, count *counts) {
 	count.trace = x
 	work := x.faults(true, false)
 	pairs := 0
-	for _, first := range x.faults(false, false) {
-		if !chosen(first, 0) {
+	oneOf, onePairOf := shares()
+	for i, first := range x.faults(false, false) {
+		if i%oneOf != 0 || !chosen(first, 0) {
 			continue
 		}
 		w.talks = *only != ""
@@ -106,7 +117,7 @@ func run(t *testing.T, f family, database string, count *counts) {
 			continue
 		}
 		for _, second := range next.faults(true, true) {
-			if pairs++; !soak() && *only == "" && pairs%*share != 0 || !chosen(second, 1) {
+			if pairs++; pairs%onePairOf != 0 || !chosen(second, 1) {
 				continue
 			}
 			w.tell("--- " + second.String())
@@ -160,10 +171,8 @@ func (w *world) tell(text string) {
 type kase struct {
 	w        *world
 	name     string
-	unfired  bool
-	attempts int          // that it took to unlock the card afterwards, 0: it was not
-	stopped  problem.Code // the card is one for the Registration Authority by the rules
-	lastTry  bool         // one try of its key was left at some time
+	attempts int  // that it took to unlock the card afterwards, 0: it was not
+	lastTry  bool // one try of its key was left at some time
 	bad      error
 }
 
@@ -179,7 +188,9 @@ func (c *kase) attempt(f fault) {
 	f.fired = false
 	_, err := c.w.attempt(&f)
 	time.Sleep(away) // what was away is back
-	c.unfired = c.unfired || !f.fired
+	if !f.fired {
+		c.fail("the fault never happened")
+	}
 	if err == nil {
 		if err := c.w.unlocked(); err != nil {
 			c.fail("said to be unlocked: %v", err)
@@ -196,7 +207,8 @@ func (c *kase) attempt(f fault) {
 }
 
 // held makes sure that the escrow has the card's key, and that the last try of
-// it was not spent.
+// it was not spent. (A card whose last try is spared is not unlocked: that fails
+// in recover, for R7 promises more.)
 func (c *kase) held(when string) {
 	if keys := c.w.candidates(); !slices.Contains(keys, journeytest.Key(c.w.card.State())) {
 		c.fail("%s: the card's key is not among the %d of the escrow", when, len(keys))
@@ -205,6 +217,9 @@ func (c *kase) held(when string) {
 	case 0:
 		c.fail("%s: the last try was spent", when)
 	case 1:
+		if !c.lastTry {
+			c.w.t.Logf("one try was left: %s: %s", c.name, when)
+		}
 		c.lastTry = true
 	}
 }
@@ -227,11 +242,6 @@ func (c *kase) recover() (first trace) {
 			return first
 		}
 		errs = append(errs, err)
-	}
-	if code := problem.CodeOf(errs[1]); code == problem.PUKLastTry {
-		c.stopped = code
-		c.w.t.Logf("stopped: %s: %v", c.name, errs)
-		return first
 	}
 	c.fail("not unlocked afterwards: %v", errs)
 	return first
