@@ -198,6 +198,10 @@ func (c *kase) attempt(f fault) {
 	} else {
 		c.name += fmt.Sprintf(" [%v]", err)
 	}
+	if f.fired && f.kind.late() {
+		_, _ = c.w.attempt(nil) // whatever comes of it
+		c.w.tell("reconciled now")
+	}
 	if f.fired && f.kind.goesBack() {
 		if err := c.w.reconcile(); err != nil {
 			c.fail("reconcile: %v", err)

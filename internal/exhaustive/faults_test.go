@@ -34,10 +34,16 @@ const (
 	serviceKilledAfter
 	commitUnheard // the commit takes effect, and the service is told that it failed
 	databaseGone  // for a time, from a statement on
+	// as above, and the person tries again before the operator has reconciled
+	restoredLate
+	failedOverLate
 )
 
 // goesBack says whether the database goes back in time.
-func (k kind) goesBack() bool { return k == restored || k == failedOver }
+func (k kind) goesBack() bool { return k == restored || k == failedOver || k.late() }
+
+// late says whether somebody tries before the database has been reconciled.
+func (k kind) late() bool { return k == restoredLate || k == failedOverLate }
 
 // groups are the kinds as they are counted, with their names.
 func groups() []struct {
@@ -62,8 +68,8 @@ func groups() []struct {
 		{"commit done and reported as failed", []kind{commitUnheard}},
 		{"database gone for 10 s", []kind{databaseGone}},
 		{"clock jump (+1 h, +40 d, −1 h)", []kind{hourOn, daysOn, hourBack}},
-		{"database restored from before", []kind{restored}},
-		{"failover to a stale replica", []kind{failedOver}},
+		{"database restored from before", []kind{restored, restoredLate}},
+		{"failover to a stale replica", []kind{failedOver, failedOverLate}},
 	}
 }
 
@@ -145,14 +151,14 @@ func (x trace) faults(work, again bool) []fault {
 			have = x.before[n-1]
 		}
 		if again {
-			all = append(all, fault{kind: restored, n: n, to: -1})
+			all = append(all, fault{kind: restored, n: n, to: -1}, fault{kind: restoredLate, n: n, to: -1})
 		}
 		if have == 0 {
 			continue
 		}
-		all = append(all, fault{kind: restored, n: n})
+		all = append(all, fault{kind: restored, n: n}, fault{kind: restoredLate, n: n})
 		for to := 1; to < have; to++ {
-			all = append(all, fault{kind: failedOver, n: n, to: to})
+			all = append(all, fault{kind: failedOver, n: n, to: to}, fault{kind: failedOverLate, n: n, to: to})
 		}
 	}
 	return all

@@ -82,7 +82,7 @@ func (w *world) atCall() (kind, int) {
 	w.gate.mu.Lock()
 	w.before = append(w.before, w.gate.commits)
 	w.gate.mu.Unlock()
-	if f := w.armed; f != nil && f.kind >= requestLost && f.kind <= failedOver && f.is(f.kind, w.calls) {
+	if f := w.armed; f != nil && (f.kind >= requestLost && f.kind <= failedOver || f.kind.late()) && f.is(f.kind, w.calls) {
 		return f.kind, f.to
 	}
 	return noFault, 0
@@ -111,7 +111,7 @@ func (w *world) goBack(k kind, to int) {
 	} else {
 		w.put(w.points[min(to, len(w.points)-1)])
 	}
-	if k == restored {
+	if k == restored || k == restoredLate {
 		w.startService()
 	}
 }

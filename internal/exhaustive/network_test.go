@@ -46,7 +46,7 @@ func (c *cable) RoundTrip(r *http.Request) (*http.Response, error) {
 		w.jump(40 * 24 * time.Hour)
 	case hourBack:
 		w.jump(-time.Hour)
-	case restored, failedOver:
+	case restored, failedOver, restoredLate, failedOverLate:
 		w.goBack(kind, to)
 	}
 	if time.Now().Before(w.network.away) {
