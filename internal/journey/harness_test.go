@@ -9,6 +9,7 @@ import (
 
 	"latchkey/internal/api"
 	"latchkey/internal/card/emulator"
+	"latchkey/internal/card/recognise"
 	"latchkey/internal/journey"
 	"latchkey/internal/journey/journeytest"
 	"latchkey/internal/problem"
@@ -30,6 +31,8 @@ type desk struct {
 	readers *emulator.Readers
 	card    *emulator.Card
 	engine  *journey.Engine
+	// recognise is what the application knows of cards, from its next start on.
+	recognise recognise.Recogniser
 }
 
 func newDesk(t testing.TB, o emulator.Options) *desk {
@@ -65,7 +68,7 @@ func newDeskOf(t testing.TB, u unlocktest.Options, o emulator.Options, enrol fun
 // restart starts the application again, as after a crash.
 func (d *desk) restart() {
 	d.engine = journey.New(d.t.Context(), journey.Options{Readers: d.readers, Service: d.Client, Pins: d.Pins,
-		Workstation: "ward-7", Application: "1.0.0"})
+		Workstation: "ward-7", Application: "1.0.0", Recognise: d.recognise})
 }
 
 // verified goes as far as the new passcode.
