@@ -44,6 +44,7 @@ cross: ## The application builds without cgo for every platform
 unit: ## Unit, conformance, command, browser and card-tool tests with the race detector
 	go test $(RACE) -count=1 -timeout 14m $$(go list ./... | grep -v internal/face/attacks)
 	go test $(RACE) -count=1 -tags pkcs11 ./internal/seal/hsm # that of a latchkeyd with an HSM
+	go test -count=1 ./internal/exhaustive # every single fault; with the detector a part
 	go test -count=1 ./internal/face/attacks # pictures are drawn pixel by pixel: ten times as long with the detector
 
 bench: build ## Benchmarks: one figure is worth little, ratios of one run are

@@ -6,6 +6,7 @@
 #   FUZZTIME   for each fuzz target; default 30s
 #   COUNT      how often the fault tests run; default 3
 #   SOAKTIME   most for each package's fault tests; default 30m
+#   EXHAUSTIVETIME  most for every pair of faults; default 3h
 #   SESSIONS   simulated scans of each kind; default 200
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -47,6 +48,12 @@ run "every pair of crashes (internal/journey)" env LATCHKEY_SOAK=1 \
   go test "${race[@]}" -v -count 1 -timeout "$soaktime" -run TestAnyTwoFaultsThenAgain ./internal/journey
 run "every restore of three attempts (internal/escrow)" env LATCHKEY_SOAK=1 \
   go test "${race[@]}" -v -count 1 -timeout "$soaktime" -run TestEveryRestore ./internal/escrow
+# A third of an hour or more on two cores; without the race detector, which takes four
+# times as long and sees the same code in other tests.
+run "every fault and every pair of faults (internal/exhaustive)" env LATCHKEY_SOAK=1 \
+  go test -v -count 1 -timeout "${EXHAUSTIVETIME:-3h}" -run TestEveryFault ./internal/exhaustive
+run "every path of the protocol (internal/model)" env LATCHKEY_SOAK=1 \
+  go test -v -count 1 -timeout "$soaktime" ./internal/model
 for package in journey store unlock escrow e2e; do
   run "faults, $count times (internal/$package)" \
     go test "${race[@]}" -count "$count" -timeout "$soaktime" "./internal/$package"

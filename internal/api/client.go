@@ -87,6 +87,15 @@ func client(t *http.Transport, timeout time.Duration) *http.Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
+// Over gives a client of the same service that makes its calls over t: a
+// network inside the process, for tests of what a network does to messages.
+func (c *Client) Over(t http.RoundTripper) *Client {
+	other, fast, slow := *c, *c.http, *c.slow
+	fast.Transport, slow.Transport = t, t
+	other.http, other.slow = &fast, &slow
+	return &other
+}
+
 // Address is the service's address.
 func (c *Client) Address() string { return c.base.String() }
 

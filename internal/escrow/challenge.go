@@ -76,7 +76,7 @@ func (e *Escrow) Answer(ctx context.Context, tx *store.Tx, s store.Session, c *s
 				return api.Envelope{}, err
 			}
 		}
-		if err := e.record(ctx, tx, s, *c, c.KeysVersion+1, *p.key, *p.next); err != nil {
+		if err := e.record(ctx, tx, s, *c, c.KeysVersion+1, 0, *p.key, *p.next); err != nil {
 			return api.Envelope{}, err
 		}
 	}

@@ -140,11 +140,9 @@ func (e *Escrow) Release(ctx context.Context, tx *store.Tx, s store.Session, c *
 	}
 	// The pending key is now in the database of this transaction, which is
 	// committed before anybody sees the answer, and goes into the journal
-	// before that.
-	if p.next != nil {
-		if err := e.record(ctx, tx, s, *c, c.KeysVersion+1, *p.key, *p.next); err != nil {
-			return api.Envelope{}, err
-		}
+	// before that. Which of two keys is tried goes there too.
+	if err := e.handsOut(ctx, tx, s, *c, step, p, pair); err != nil {
+		return api.Envelope{}, err
 	}
 	return e.give(ctx, tx, s, c, step, p)
 }

@@ -41,10 +41,18 @@ type ReconcileResult struct {
 
 // history is what a journal tells of a card.
 type history struct {
-	entries    []journal.Entry // in order; those beyond what the database had
+	entries    []journal.Entry // in order; those beyond what the database had that bring keys
 	last       journal.Entry   // of all, without its keys where it is not beyond
 	lastNumber int64
+	tried      tried
 	version    int64 // of where the card's keys stand, as far as the journal knows
+}
+
+// tried is the newest release of a card.
+type tried struct {
+	key     string
+	step    int // see journal.Entry
+	version int64
 }
 
 // Reconcile puts the keys that a journal has and the database lacks back as
@@ -52,7 +60,7 @@ type history struct {
 // history; nothing is deleted. It can be stopped and run again. Errors:
 // problem.ReconcileOpen where something is left to do, which was told.
 func (j *KeyJournal) Reconcile(ctx context.Context, db *store.DB, keys *seal.Keyring, o ReconcileOptions) (ReconcileResult, error) {
-	r := &reconciler{db: db, keys: keys, o: o, cards: map[string]*history{}}
+	r := &reconciler{db: db, keys: keys, o: o, cards: map[string]*history{}, seen: map[string]bool{}}
 	if r.o.Told == nil {
 		r.o.Told = func(string) {}
 	}
@@ -97,6 +105,7 @@ type reconciler struct {
 	keys   *seal.Keyring
 	o      ReconcileOptions
 	cards  map[string]*history
+	seen   map[string]bool // keys of confirmed entries
 	result ReconcileResult
 }
 
@@ -114,8 +123,20 @@ func (r *reconciler) read(ctx context.Context, path string, o journal.Options) (
 		h := of(e.Card)
 		h.version = max(h.version, e.Version)
 		if number > line {
-			h.entries = append(h.entries, e)
 			r.result.Entries++
+		}
+		if e.Session != "" && e.Version >= h.tried.version {
+			h.tried = tried{e.Current.ID, e.Step, e.Version}
+		}
+		if e.Known {
+			h.last.Family, h.last.Identifier = e.Family, e.Identifier
+			return nil
+		}
+		for _, k := range both(e) {
+			r.seen[k.ID] = true
+		}
+		if number > line {
+			h.entries = append(h.entries, e)
 		}
 		if e.Version >= h.last.Version {
 			h.last, h.lastNumber = e, number
@@ -186,7 +207,7 @@ func (r *reconciler) card(ctx context.Context, id string, open *journal.Journal)
 		if c, err = tx.LockCard(ctx, c.ID); err != nil {
 			return err
 		}
-		return r.apply(ctx, tx, c, h.entries, h.version)
+		return r.apply(ctx, tx, c, h)
 	})
 }
 
@@ -243,13 +264,19 @@ func both(e journal.Entry) []journal.Key {
 	return []journal.Key{e.Current, *e.Next}
 }
 
-// apply puts the keys of entries, and the newest of them as candidates, into
-// the database.
-func (r *reconciler) apply(ctx context.Context, tx *store.Tx, c store.Card, entries []journal.Entry, version int64) error {
+// apply puts the keys of a card's entries, and the newest of them as
+// candidates, into the database.
+func (r *reconciler) apply(ctx context.Context, tx *store.Tx, c store.Card, h *history) error {
+	entries := h.entries
 	now, err := tx.Now(ctx)
 	if err != nil {
 		return err
 	}
+	candidates, err := tx.CardKeys(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	sound := cardkey.CheckStand(r.keys, c, candidates) == nil
 	have, err := tx.AllCardKeys(ctx, c.ID)
 	if err != nil {
 		return err
@@ -281,11 +308,15 @@ func (r *reconciler) apply(ctx context.Context, tx *store.Tx, c store.Card, entr
 	if err := r.dropTwins(ctx, tx, have, entries); err != nil {
 		return err
 	}
-	s := stand(c, have, entries)
+	s := stand(c, have, entries, r.seen)
+	s.pendingFirst = pendingFirst(s, h.tried)
+	if sound && h.tried.version <= c.KeysVersion && s.same(candidates) {
+		s.asItWas = true // what became of the newest release the database knows better
+	}
 	if err := s.write(ctx, tx, &c, have); err != nil {
 		return err
 	}
-	c.KeysVersion = max(c.KeysVersion, version)
+	c.KeysVersion = max(c.KeysVersion, h.version)
 	if err := cardkey.Save(ctx, tx, r.keys, &c); err != nil {
 		return err
 	}
@@ -382,7 +413,7 @@ func (r *reconciler) position(ctx context.Context, tx *store.Tx, at journal.Posi
 		if err != nil {
 			return err
 		}
-		return tx.InsertKeyJournal(ctx, store.KeyJournal{ID: at.ID, Node: at.Node, Line: at.Confirmed, Hash: notNil(hash), Checked: generation, CreatedAt: now})
+		return tx.InsertKeyJournal(ctx, store.KeyJournal{ID: at.ID, Node: at.Node, Line: at.Confirmed, Hash: hash, Checked: generation, CreatedAt: now})
 	}
 	if err != nil {
 		return err
@@ -392,13 +423,6 @@ func (r *reconciler) position(ctx context.Context, tx *store.Tx, at journal.Posi
 	}
 	row.Checked = generation
 	return tx.SaveKeyJournal(ctx, row)
-}
-
-func notNil(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
 }
 
 // waiting gives the nodes whose journals are still to be reconciled.

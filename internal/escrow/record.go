@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"latchkey/internal/api"
 	"latchkey/internal/audit"
 	"latchkey/internal/cardkey"
 	"latchkey/internal/escrow/journal"
@@ -274,25 +275,51 @@ func entryKey(k store.Key, value []byte) journal.Key {
 // stores them commits: a cardkey.Recorder. version is the card's KeysVersion
 // when it has committed.
 func (j *KeyJournal) Record(ctx context.Context, tx *store.Tx, c store.Card, version int64, current cardkey.Plain, next *cardkey.Plain) error {
-	return j.note(ctx, tx, "", c, version, current, next)
-}
-
-func (j *KeyJournal) note(ctx context.Context, tx *store.Tx, session string, c store.Card, version int64, current cardkey.Plain, next *cardkey.Plain) error {
-	now, err := tx.Now(ctx)
-	if err != nil {
-		return err
-	}
-	e := journal.Entry{At: now, Session: session, Card: c.ID, Family: c.Family, Identifier: c.Identifier, Epoch: c.Epoch,
-		Version: version, Current: entryKey(current.Row, current.Value)}
+	e := journal.Entry{Version: version, Current: entryKey(current.Row, current.Value)}
 	if next != nil {
 		k := entryKey(next.Row, next.Value)
 		e.Next = &k
 	}
+	return j.note(ctx, tx, "", c, e)
+}
+
+// note writes an entry about a card.
+func (j *KeyJournal) note(ctx context.Context, tx *store.Tx, session string, c store.Card, e journal.Entry) error {
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return err
+	}
+	e.At, e.Session, e.Card, e.Family, e.Identifier, e.Epoch = now, session, c.ID, c.Family, c.Identifier, c.Epoch
 	return j.write(ctx, tx, e)
 }
 
-// record writes a pair that is about to be released.
-func (e *Escrow) record(ctx context.Context, tx *store.Tx, s store.Session, c store.Card, version int64, current, next store.Key) error {
+// handsOut writes down what is about to be released. Where the card may hold
+// one key or another, that is also which of them it is presented with: a
+// database that loses this would have a wrong key presented once more, and a
+// try be spent that nobody counts (R3).
+func (e *Escrow) handsOut(ctx context.Context, tx *store.Tx, s store.Session, c store.Card, step int, p planned, have pair) error {
+	if e.journal == nil {
+		return nil
+	}
+	open, err := e.journal.ready(ctx)
+	if err != nil {
+		return err
+	}
+	if p.action != api.ActionUnblock {
+		step = 0
+	}
+	switch {
+	case p.next != nil && !open.Holds(p.next.ID):
+		return e.record(ctx, tx, s, c, c.KeysVersion+1, step, *p.key, *p.next)
+	case have.pending == nil && have.many == nil:
+		return nil // there is but one
+	}
+	return e.journal.note(ctx, tx, s.ID, c, journal.Entry{Version: c.KeysVersion + 1, Step: step, Known: true,
+		Current: journal.Key{ID: p.key.ID, Kind: p.key.Kind, Epoch: p.key.Epoch, Made: p.key.CreatedAt}})
+}
+
+// record writes a pair that is about to be released. step: see journal.Entry.
+func (e *Escrow) record(ctx context.Context, tx *store.Tx, s store.Session, c store.Card, version int64, step int, current, next store.Key) error {
 	if e.journal == nil {
 		return nil
 	}
@@ -311,7 +338,8 @@ func (e *Escrow) record(ctx context.Context, tx *store.Tx, s store.Session, c st
 	if then.Value, err = cardkey.Open(ctx, tx, e.keys, c, next); err != nil {
 		return err
 	}
-	return e.journal.note(ctx, tx, s.ID, c, version, have, &then)
+	k := entryKey(then.Row, then.Value)
+	return e.journal.note(ctx, tx, s.ID, c, journal.Entry{Version: version, Step: step, Current: entryKey(have.Row, have.Value), Next: &k})
 }
 
 // recordAgain does the same for a step that was released before, perhaps by
@@ -336,7 +364,11 @@ func (e *Escrow) recordAgain(ctx context.Context, tx *store.Tx, s store.Session,
 	if current == nil || next == nil {
 		return fmt.Errorf("the keys of step %d of session %s: %w", r.Step, s.ID, store.ErrNotFound)
 	}
-	return e.record(ctx, tx, s, c, c.KeysVersion, *current, *next)
+	step := 0
+	if r.Action == string(api.ActionUnblock) {
+		step = r.Step
+	}
+	return e.record(ctx, tx, s, c, c.KeysVersion, step, *current, *next)
 }
 
 // fresh makes sure that what the database says of a card's keys is what the

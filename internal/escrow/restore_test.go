@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"latchkey/internal/api"
 	"latchkey/internal/escrow"
 	"latchkey/internal/problem"
 	"latchkey/internal/store"
@@ -275,4 +277,101 @@ func TestLostJournal(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRestoreKeepsWhichKeyWasTried: the database is restored to before an
+// attempt that made no key, but presented the card with the wrong one of two.
+// It notices, and afterwards the other one is tried first (R3).
+func TestRestoreKeepsWhichKeyWasTried(t *testing.T) {
+	for name, steps := range map[string]int{"the first was refused": 1, "and then the second released": 2} {
+		t.Run(name, func(t *testing.T) {
+			sites(t, func(t *testing.T, s *site) {
+				c := s.issue(t, false)
+				s.live(t, c, "lost before the card", func() {})
+				point := s.backup()
+				a := s.begin2(t, c)
+				r, epoch, err := a.release(t, 1)
+				must(t, err)
+				if c.present(r.Key) {
+					t.Fatal("the key that the card never took was not tried first")
+				}
+				if steps > 1 {
+					_, err := a.report(api.Report{Step: 1, Epoch: epoch, Outcome: api.OutcomeRefused, Holds: api.HoldsUnknown}, true)
+					must(t, err)
+					_, _, err = a.release(t, 2) // and the card is never presented with it
+					must(t, err)
+				}
+				s.restore(point)
+				if _, _, err := s.begin2(t, c).release(t, 1); problem.CodeOf(err) != problem.EscrowBehind {
+					t.Fatalf("released: %v", err)
+				}
+				if r, err := s.reconcile(t, escrow.ReconcileOptions{}); err != nil || !r.Released {
+					t.Fatalf("%+v, %v", r, err)
+				}
+				s.unlocks(t, c, 1, "reconciled")
+				if c.fewest != fullTries-1 {
+					t.Errorf("the wrong key was presented once more: %d tries were left", c.fewest)
+				}
+			})
+		})
+	}
+}
+
+// TestReconcileBeforeAnyRelease: the journal has nothing yet, and there is
+// nothing to do.
+func TestReconcileBeforeAnyRelease(t *testing.T) {
+	sites(t, func(t *testing.T, s *site) {
+		if r, err := s.reconcile(t, escrow.ReconcileOptions{}); err != nil || !r.Released || r.Entries != 0 {
+			t.Errorf("%+v, %v", r, err)
+		}
+		must(t, escrow.LoseJournals(t.Context(), s.db, "a"))
+	})
+}
+
+// TestReportsAreLost: the database is restored to after a release, and lacks
+// the report alone that its key was refused. What it knows of the release still
+// counts.
+func TestReportsAreLost(t *testing.T) {
+	sites(t, func(t *testing.T, s *site) {
+		c := s.issue(t, false)
+		s.live(t, c, "lost before the card", func() {})
+		a := s.begin2(t, c)
+		r, epoch, err := a.release(t, 1)
+		must(t, err)
+		point := s.backup()
+		if c.present(r.Key) {
+			t.Fatal("the key that the card never took was not tried first")
+		}
+		_, err = a.report(api.Report{Step: 1, Epoch: epoch, Outcome: api.OutcomeRefused, Holds: api.HoldsUnknown}, true)
+		must(t, err)
+		s.restore(point)
+		if _, _, err := s.begin2(t, c).release(t, 1); problem.CodeOf(err) != problem.CardBehind {
+			t.Fatalf("released: %v", err)
+		}
+		if r, err := s.reconcile(t, escrow.ReconcileOptions{}); err != nil || !r.Released || r.Cards != 1 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		s.unlocks(t, c, 1, "reconciled")
+		if c.fewest != fullTries-1 {
+			t.Errorf("the wrong key was presented once more: %d tries were left", c.fewest)
+		}
+	})
+}
+
+// TestReconcileAfterTheClockWasSetBack: the newest key was made at an earlier
+// time than the one before it.
+func TestReconcileAfterTheClockWasSetBack(t *testing.T) {
+	now := time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC)
+	s := newSiteAt(t, filepath.Join(t.TempDir(), "test.db"), escrow.Breaker{}, func() time.Time { return now })
+	c := s.issue(t, false)
+	s.live(t, c, "fine", func() {})
+	point := s.backup()
+	now = now.Add(-time.Hour)
+	s.live(t, c, "lost behind the card", func() {})
+	s.restore(point)
+	if r, err := s.reconcile(t, escrow.ReconcileOptions{}); err != nil || !r.Released || r.Several != 0 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	s.knows(t, c, "reconciled")
+	s.unlocks(t, c, 1, "reconciled")
 }

@@ -12,6 +12,7 @@ import (
 type standing struct {
 	current        string
 	pending, spare []string // at most one pending
+	pendingFirst   bool
 	epoch          int64
 	asItWas        bool // only history was added
 	triesKept      bool
@@ -21,8 +22,10 @@ type standing struct {
 // the card held its current key or, from then on, the next one; keys before it
 // had been proven to be gone. That holds for the newest entry unless the
 // database, after it was restored, has gone on from an older state (a fork):
-// then the keys of both ways stay candidates.
-func stand(c store.Card, have []store.Key, entries []journal.Entry) standing {
+// then the keys of both ways stay candidates. What came after what is told by
+// numbers where there are some: a clock may have been set back. seen are the keys
+// of all entries.
+func stand(c store.Card, have []store.Key, entries []journal.Entry, seen map[string]bool) standing {
 	row := map[string]store.Key{}
 	var current, pending *store.Key
 	var spare []string
@@ -42,7 +45,7 @@ func stand(c store.Card, have []store.Key, entries []journal.Entry) standing {
 	}
 	newest, possible := walk(entries)
 	switch {
-	case current != nil && current.CreatedAt.After(newest.At) && current.CreatedBy != "import":
+	case current != nil && newest.Version <= c.KeysVersion && !seen[current.ID] && current.CreatedAt.After(newest.At) && current.CreatedBy != "import":
 		// Since the entry the card was proven to hold, or was given by the
 		// Registration Authority, a key that did not exist then.
 		s := standing{current: current.ID, spare: spare, epoch: c.Epoch, asItWas: true}
@@ -57,7 +60,7 @@ func stand(c store.Card, have []store.Key, entries []journal.Entry) standing {
 		}
 		// What the database has made since is a fork.
 		for _, k := range have {
-			if k.State != store.KeyRetired && k.CreatedAt.After(newest.At) {
+			if k.State != store.KeyRetired && !seen[k.ID] && k.CreatedAt.After(newest.At) {
 				possible = append(possible, k.ID)
 			}
 		}
@@ -123,6 +126,36 @@ func walk(entries []journal.Entry) (newest journal.Entry, possible []string) {
 	return newest, possible
 }
 
+// pendingFirst says whether the pending key is tried first, after releases of
+// which nobody knows the end any more; as reorder does where the database still
+// knows of them. After one key the other is tried. But an attempt's second key,
+// presented because the first was refused, is the likelier one; and after a
+// change of the key the next.
+func pendingFirst(s standing, last tried) bool {
+	if len(s.pending) == 0 {
+		return false
+	}
+	wasPending := last.key == s.pending[0]
+	switch last.step {
+	case 0:
+		return true
+	case 1:
+		return !wasPending
+	}
+	return wasPending
+}
+
+// same says whether the candidates are what they were.
+func (s standing) same(candidates []store.Key) bool {
+	for _, k := range candidates {
+		if !(k.State == store.KeyCurrent && k.ID == s.current || k.State == store.KeyPending && slices.Contains(s.pending, k.ID) ||
+			k.State == store.KeySpare && slices.Contains(s.spare, k.ID)) {
+			return false
+		}
+	}
+	return len(candidates) == 1+len(s.pending)+len(s.spare)
+}
+
 // write brings the states of the keys and the card's record there.
 func (s standing) write(ctx context.Context, tx *store.Tx, c *store.Card, have []store.Key) error {
 	if s.asItWas {
@@ -150,9 +183,7 @@ func (s standing) write(ctx context.Context, tx *store.Tx, c *store.Card, have [
 		}
 	}
 	c.Epoch, c.OpenAttempt = s.epoch, ""
-	// After a release that nobody has told the end of, the next key is the
-	// likelier one.
-	c.PendingFirst = len(s.pending) > 0
+	c.PendingFirst = s.pendingFirst
 	if !s.triesKept {
 		c.TriesOut, c.TriesLeft = 0, store.TriesUnknown
 	}

@@ -16,6 +16,7 @@ import (
 	"latchkey/internal/card/emulator"
 	"latchkey/internal/escrow"
 	"latchkey/internal/journey"
+	"latchkey/internal/journey/journeytest"
 	"latchkey/internal/problem"
 	"latchkey/internal/unlock/unlocktest"
 )
@@ -232,18 +233,7 @@ func (d *desk) mustUnlockWithin(attempts int, what string) {
 		}
 		d.restart()
 	}
-	d.t.Errorf("%s: not unlocked in %d attempts: %v (tries of the key: %d)", what, attempts, err, tries(d.card.State()))
-}
-
-// tries are those of a card's unlocking key; a GIDS card has no end of them.
-func tries(s emulator.State) int {
-	switch {
-	case s.PIV != nil:
-		return s.PUKTries
-	case s.OpenPGP != nil:
-		return s.OpenPGP.AdminTries
-	}
-	return -1
+	d.t.Errorf("%s: not unlocked in %d attempts: %v (tries of the key: %d)", what, attempts, err, journeytest.Tries(d.card.State()))
 }
 
 // flaky is a network that fails when it is told to.

@@ -2,7 +2,6 @@ package journey_test
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"slices"
 	"testing"
@@ -10,7 +9,9 @@ import (
 
 	"latchkey/internal/api"
 	"latchkey/internal/card/emulator"
+	"latchkey/internal/card/recognise"
 	"latchkey/internal/journey"
+	"latchkey/internal/journey/journeytest"
 	"latchkey/internal/problem"
 	"latchkey/internal/unlock/unlocktest"
 )
@@ -30,6 +31,8 @@ type desk struct {
 	readers *emulator.Readers
 	card    *emulator.Card
 	engine  *journey.Engine
+	// recognise is what the application knows of cards, from its next start on.
+	recognise recognise.Recogniser
 }
 
 func newDesk(t testing.TB, o emulator.Options) *desk {
@@ -65,7 +68,7 @@ func newDeskOf(t testing.TB, u unlocktest.Options, o emulator.Options, enrol fun
 // restart starts the application again, as after a crash.
 func (d *desk) restart() {
 	d.engine = journey.New(d.t.Context(), journey.Options{Readers: d.readers, Service: d.Client, Pins: d.Pins,
-		Workstation: "ward-7", Application: "1.0.0"})
+		Workstation: "ward-7", Application: "1.0.0", Recognise: d.recognise})
 }
 
 // verified goes as far as the new passcode.
@@ -124,18 +127,8 @@ func (d *desk) await(fits func(journey.View) bool) journey.View {
 func (d *desk) unlocked(fresh string) {
 	d.t.Helper()
 	d.engine.Close(d.t.Context()) // what follows the confirmation is over then
-	s := d.card.State()
-	pin, full := "", false
-	switch {
-	case s.PIV != nil:
-		pin, full = s.PIN, s.PINTries == s.PINTotal && s.PUKTries == s.PUKTotal
-	case s.GIDS != nil:
-		pin, full = s.GIDS.PIN, s.GIDS.PINTries == s.GIDS.PINTotal
-	case s.OpenPGP != nil:
-		pin, full = s.OpenPGP.PIN.String(), s.OpenPGP.PINTries == s.OpenPGP.PINTotal && s.OpenPGP.AdminTries == s.OpenPGP.KeyTotal
-	}
-	if pin != fresh || !full {
-		d.t.Errorf("the card: PIN %s, all its tries: %v", pin, full)
+	if err := journeytest.Unlocked(d.card.State(), fresh); err != nil {
+		d.t.Error(err)
 	}
 	d.held()
 }
@@ -143,24 +136,9 @@ func (d *desk) unlocked(fresh string) {
 // held makes sure that the escrow has the key that is on the card.
 func (d *desk) held() {
 	d.t.Helper()
-	if !slices.Contains(d.Candidates(d.t, d.card), key(d.t, d.card.State())) {
+	if !slices.Contains(d.Candidates(d.t, d.card), journeytest.Key(d.card.State())) {
 		d.t.Errorf("the escrow has lost the card's key")
 	}
-}
-
-// key is the unlocking key that is on a card, as the escrow keeps it.
-func key(t testing.TB, s emulator.State) string {
-	switch {
-	case s.PIV != nil:
-		return s.PUK
-	case s.OpenPGP != nil:
-		return s.OpenPGP.AdminPIN.String()
-	}
-	raw, err := hex.DecodeString(s.GIDS.AdminKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(raw)
 }
 
 func wantCode(t testing.TB, err error, code problem.Code) {

@@ -7,7 +7,9 @@ import (
 	"testing"
 
 	"latchkey/internal/card/emulator"
+	"latchkey/internal/card/iso7816"
 	"latchkey/internal/journey"
+	"latchkey/internal/journey/journeytest"
 	"latchkey/internal/problem"
 )
 
@@ -72,6 +74,56 @@ func TestRefusedKeyIsNotTriedAgain(t *testing.T) {
 				t.Errorf("the key before was presented %d times", n)
 			}
 		})
+	}
+}
+
+// TestUnansweredKeyOfACardThatTellsNothing: the card refuses the key, is torn out
+// before anybody hears that, and cannot tell whether its passcode is still
+// blocked. The other key comes next: one try is spent, not two.
+func TestUnansweredKeyOfACardThatTellsNothing(t *testing.T) {
+	profiles, err := iso7816.Load("generic-puk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDesk(t, emulator.Options{Family: emulator.FamilyISO7816, PUK: oldPUK})
+	d.recognise.Profiles = profiles
+	torn := 0
+	tear := func(before bool) {
+		d.card.SetFaults(func(_ int, command []byte) emulator.Fault {
+			const resetRetryCounter = 0x2C
+			if torn > 0 || len(command) < 2 || command[1] != resetRetryCounter {
+				return emulator.Fault{}
+			}
+			torn++
+			return emulator.Fault{TearBefore: before, TearAfter: !before}
+		})
+	}
+	begin := func() {
+		d.restart()
+		d.verified()
+		if err := d.engine.SetPasscode(t.Context(), passcode); err != nil {
+			t.Fatal(err)
+		}
+		d.await(func(v journey.View) bool { return v.Waiting != nil })
+	}
+	tear(true) // the card never takes the next key
+	begin()
+	d.engine.Close(t.Context())
+	d.readers.Insert(reader, d.card)
+
+	torn = 0
+	tear(false)
+	begin()
+	if left := d.card.State().ISO.PUKTries; left != 2 {
+		t.Fatalf("%d tries are left: the next key was not presented first", left)
+	}
+	d.readers.Insert(reader, d.card)
+	if v := d.await(func(v journey.View) bool { return v.Step != journey.StepWorking }); v.Step != journey.StepDone {
+		t.Fatalf("ended with %v, %d tries left", v.Problem, d.card.State().ISO.PUKTries)
+	}
+	d.engine.Close(t.Context())
+	if err := journeytest.Unlocked(d.card.State(), passcode); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -125,7 +125,9 @@ func (e *Engine) attempt(ctx context.Context, s *session, passcode string) error
 // unanswered looks at a card that was presented a key and went away before it
 // answered. Where its passcode is blocked as before, the key was refused or
 // never arrived; to present it again could cost a second try. So the service is
-// told that nothing is known, and gives the other key where there is one.
+// told that nothing is known, and gives the other key where there is one. So it
+// is with a card that does not tell: the other key costs one try at most, for a
+// card that has taken this one has all of them again.
 func (e *Engine) unanswered(ctx context.Context, s *session, c card.Card) error {
 	if s.unanswered == nil {
 		return nil
@@ -134,7 +136,7 @@ func (e *Engine) unanswered(ctx context.Context, s *session, c card.Card) error 
 	if err != nil {
 		return err
 	}
-	if state.PIN.Blocked() {
+	if mayBeBlocked(state) {
 		reported, err := awake(ctx, c, func() (api.Reported, error) { return e.o.Service.Report(ctx, s.who, *s.unanswered) })
 		if err != nil {
 			return err
@@ -146,6 +148,9 @@ func (e *Engine) unanswered(ctx context.Context, s *session, c card.Card) error 
 	s.unanswered = nil
 	return nil
 }
+
+// mayBeBlocked says whether a card's passcode is blocked for all that is known.
+func mayBeBlocked(s card.State) bool { return !s.PIN.Known || s.PIN.Blocked() }
 
 // step does one released step and reports it. It gives the step that follows,
 // 0 for none.
@@ -173,7 +178,7 @@ func (e *Engine) step(ctx context.Context, s *session, c card.Card, passcode str
 	if keys.Action == api.ActionRotate {
 		return 0, e.rotate(ctx, s, c, envelope, keys)
 	}
-	s.wasBlocked = state.PIN.Blocked()
+	s.wasBlocked = mayBeBlocked(state)
 	return e.unblock(ctx, s, c, envelope, keys, passcode)
 }
 

@@ -18,6 +18,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -60,6 +61,9 @@ type Options struct {
 	// BusyTimeout is how long to wait for another process that writes to the
 	// same SQLite file before a try counts as failed; default 5 s.
 	BusyTimeout time.Duration
+	// Wrap puts something between database/sql and the driver of SQLite, for
+	// tests of what fails there; nil: nothing.
+	Wrap func(driver.Driver) driver.Driver
 }
 
 // DB is an open database. It is safe for use by many goroutines at once.
@@ -159,11 +163,11 @@ func (db *DB) connectSQLite(path string, o Options) error {
 	reader := url.Values{"_txlock": {"deferred"}, "_pragma": {busy, "query_only(1)"}}
 	base := "file:" + (&url.URL{Path: path}).EscapedPath() + "?"
 	var err error
-	if db.write, err = sql.Open("sqlite", base+writer.Encode()); err != nil {
+	if db.write, err = openSQLite(base+writer.Encode(), o.Wrap); err != nil {
 		return fmt.Errorf("open SQLite: %w", err)
 	}
 	db.write.SetMaxOpenConns(1)
-	if db.read, err = sql.Open("sqlite", base+reader.Encode()); err != nil {
+	if db.read, err = openSQLite(base+reader.Encode(), o.Wrap); err != nil {
 		return errors.Join(fmt.Errorf("open SQLite: %w", err), db.write.Close())
 	}
 	db.read.SetMaxOpenConns(o.MaxConns)
@@ -171,6 +175,24 @@ func (db *DB) connectSQLite(path string, o Options) error {
 	db.writes, db.reads = newStatements(db.write), newStatements(db.read)
 	return nil
 }
+
+func openSQLite(dsn string, wrap func(driver.Driver) driver.Driver) (*sql.DB, error) {
+	pool, err := sql.Open("sqlite", dsn)
+	if err != nil || wrap == nil {
+		return pool, err
+	}
+	d := wrap(pool.Driver())
+	return sql.OpenDB(connector{dsn, d}), pool.Close()
+}
+
+// connector connects a driver to one database.
+type connector struct {
+	dsn    string
+	driver driver.Driver
+}
+
+func (c connector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
+func (c connector) Driver() driver.Driver                        { return c.driver }
 
 // Close closes the database.
 func (db *DB) Close() error {

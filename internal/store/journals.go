@@ -33,14 +33,23 @@ func (t *Tx) LockKeyJournal(ctx context.Context, id string) (KeyJournal, error) 
 func (t *Tx) InsertKeyJournal(ctx context.Context, j KeyJournal) error {
 	return t.insert(ctx, "insert key journal",
 		`INSERT INTO key_journals (`+journalColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
-		j.ID, j.Node, j.Line, j.Hash, j.Lost, j.Checked, micros(j.CreatedAt))
+		j.ID, j.Node, j.Line, blob(j.Hash), j.Lost, j.Checked, micros(j.CreatedAt))
+}
+
+// blob keeps an empty value from becoming NULL: SQLite's driver reads one as
+// nil.
+func blob(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
 }
 
 // SaveKeyJournal replaces how far the database has come with a journal.
 func (t *Tx) SaveKeyJournal(ctx context.Context, j KeyJournal) error {
 	return t.change(ctx, "save key journal",
 		`UPDATE key_journals SET line = $2, hash = $3, lost = $4, checked = $5 WHERE id = $1`,
-		j.ID, j.Line, j.Hash, j.Lost, j.Checked)
+		j.ID, j.Line, blob(j.Hash), j.Lost, j.Checked)
 }
 
 func scanControl(r scanner) (c ReleaseControl, err error) {

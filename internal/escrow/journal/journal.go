@@ -60,16 +60,22 @@ type Key struct {
 
 // Entry says which keys a card may hold from now on.
 type Entry struct {
-	At         time.Time        `json:"at"` // by the database's clock
-	Session    string           `json:"session,omitempty"`
-	Card       string           `json:"card"`
-	Family     string           `json:"family"`
-	Identifier string           `json:"identifier"`
-	Epoch      int64            `json:"epoch"`
-	Version    int64            `json:"version"` // store.Card.KeysVersion when the transaction has committed
-	Current    Key              `json:"current"`
-	Next       *Key             `json:"next,omitempty"`
-	Seen       map[string]int64 `json:"seen,omitempty"` // how far the database had come with other journals
+	At         time.Time `json:"at"` // by the database's clock
+	Session    string    `json:"session,omitempty"`
+	Card       string    `json:"card"`
+	Family     string    `json:"family"`
+	Identifier string    `json:"identifier"`
+	Epoch      int64     `json:"epoch"`
+	Version    int64     `json:"version"` // store.Card.KeysVersion when the transaction has committed
+	Current    Key       `json:"current"`
+	Next       *Key      `json:"next,omitempty"`
+	// Step is which step of the session has the card presented with Current; 0:
+	// it is not presented, as it is known to be right.
+	Step int `json:"step,omitempty"`
+	// Known says that no key is new: Current, without its value, is handed out
+	// once more, and what comes of that may be lost with the database.
+	Known bool             `json:"known,omitempty"`
+	Seen  map[string]int64 `json:"seen,omitempty"` // how far the database had come with other journals
 }
 
 // newest is the key that is handed out.
