@@ -28,7 +28,7 @@ type attempt struct {
 // refusal is noted before another key is tried.
 func (a *attempt) run(ctx context.Context) error {
 	keys := a.order()
-	a.nextRefused = !a.pair.Resumed || a.pair.Sure && !a.pair.NextFirst
+	a.nextRefused = !a.pair.Resumed
 	for i, key := range keys {
 		isNext := bytes.Equal(key, a.pair.Next)
 		err := a.give(ctx, key)
@@ -59,10 +59,6 @@ func (a *attempt) order() [][]byte {
 	switch {
 	case !p.Resumed:
 		return [][]byte{p.Known} // the card was never told of another
-	case p.NextFirst && p.Sure:
-		return [][]byte{p.Next}
-	case p.Sure:
-		return [][]byte{p.Known}
 	case p.NextFirst:
 		return [][]byte{p.Next, p.Known}
 	}

@@ -39,8 +39,6 @@ type Adoption struct {
 	NextFirst bool
 	// Resumed says that the card may hold Next already.
 	Resumed bool
-	// Sure says that the card has refused the other key than the first.
-	Sure bool
 }
 
 // AdoptionState is how far a card is on its way.
@@ -205,14 +203,13 @@ func (e *Escrow) resumeAdoption(ctx context.Context, tx *store.Tx, c *store.Card
 	if err != nil {
 		return Adoption{}, err
 	}
-	sure := c.OpenAttempt == ""
-	if !sure {
+	if c.OpenAttempt != "" {
 		if c.PendingFirst, err = reorder(ctx, tx, *c, have); err != nil {
 			return Adoption{}, err
 		}
 		c.OpenAttempt = adopting
 	}
-	a := Adoption{Kind: have.pending.Kind, NextFirst: c.PendingFirst, Resumed: true, Sure: sure}
+	a := Adoption{Kind: have.pending.Kind, NextFirst: c.PendingFirst, Resumed: true}
 	if a.Known, err = cardkey.Open(ctx, tx, e.keys, *c, *have.current); err != nil {
 		return Adoption{}, err
 	}
@@ -223,11 +220,16 @@ func (e *Escrow) resumeAdoption(ctx context.Context, tx *store.Tx, c *store.Card
 }
 
 // OneRefused notes that the card in hand has refused the key that was tried
-// first, so it holds the other one, which is tried first from now on however
-// often the card is torn out. left is what the card said of its tries, -1 where
-// it did not.
+// first: the next one, or the known one. After the known one it holds the next,
+// which is tried first from now on, however often the card is torn out. After
+// the next one the known one is presented now, and first in the attempt after
+// this where nobody hears how that ended. left is what the card said of its
+// tries, -1 where it did not.
 func (e *Escrow) OneRefused(ctx context.Context, tx *store.Tx, c *store.Card, next bool, left int) error {
-	c.PendingFirst, c.OpenAttempt = !next, ""
+	c.PendingFirst, c.OpenAttempt = true, ""
+	if next {
+		c.OpenAttempt = adopting // so that the order flips
+	}
 	return e.refusedInHand(ctx, tx, c, left)
 }
 
