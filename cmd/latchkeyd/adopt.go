@@ -32,9 +32,9 @@ type adoptCommand struct {
 	Card     string   `placeholder:"NUMBER" help:"With --holder: serial number or identifier that the card must have."`
 	Report   string   `placeholder:"FILE" help:"With --batch: write the report to this file instead of standard output."`
 	Reader   string   `placeholder:"NAME" help:"Use this card reader only."`
-	Family   string   `enum:",piv,gids,openpgp,iso7816" default:"" help:"Application of the card: piv, gids, openpgp, iso7816. Default: the first that it has."`
+	Family   string   `enum:"first,piv,gids,openpgp,iso7816" default:"first" help:"Application of the card: ${enum}."`
 	Profiles []string `name:"card-profiles" placeholder:"NAME,..." help:"Profiles of further cards, by name or file (docs/card-profiles.md)."`
-	KeyFile  string   `placeholder:"FILE" xor:"key" help:"File whose first line is the unlocking key that the card has now; - for standard input. Without this and --factory it is asked for."`
+	KeyFile  string   `name:"card-key-file" placeholder:"FILE" xor:"key" help:"File whose first line is the unlocking key that the card has now; - for standard input. Without this and --factory it is asked for."`
 	Factory  bool     `xor:"key" help:"The card has the unlocking key that it left the factory with."`
 }
 
@@ -51,6 +51,10 @@ func (c adoptCommand) Run(ctx context.Context, s shared) error {
 	key, err := c.key(s)
 	if err != nil {
 		return err
+	}
+	family := card.Family(c.Family)
+	if c.Family == "first" {
+		family = ""
 	}
 	profiles, err := iso7816.Load(c.Profiles...)
 	if err != nil {
@@ -72,7 +76,7 @@ func (c adoptCommand) Run(ctx context.Context, s shared) error {
 		}
 		log := s.logger(conf)
 		desk := &adopt.Desk{DB: b.DB, Directory: b.Directory, Escrow: escrow.New(b.Keys, nil, conf.Name, options...),
-			Readers: pcsc.New(pcsc.Options{Log: log}), Recogniser: recognise.Recogniser{Profiles: profiles}, Family: card.Family(c.Family),
+			Readers: pcsc.New(pcsc.Options{Log: log}), Recogniser: recognise.Recogniser{Profiles: profiles}, Family: family,
 			Reader: c.Reader, Key: key, By: s.person(), Log: log,
 			Say: func(text string) { fmt.Fprintln(s.err, plain.Text(text)) }}
 		if c.Batch != "" {

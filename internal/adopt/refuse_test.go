@@ -129,7 +129,7 @@ func TestWhatIsNotAdopted(t *testing.T) {
 		"not initialised":       {emulator.Options{Family: emulator.FamilyGIDS, Blank: true}, nil, "", problem.CardUnknown},
 		"two cards":             {emulator.Options{}, func(o *office, e *emulator.Card) { o.readers.Insert("second", newCard(o.t, emulator.Options{})) }, "", problem.SeveralCards},
 		"a database that is behind": {emulator.Options{}, func(o *office, e *emulator.Card) {
-			_, err := o.DB.SQL().Exec(`UPDATE release_control SET state = 'behind'`)
+			_, err := o.DB.SQL().Exec(`INSERT INTO release_control (id, state, reason, actor, changed_at, reopens_at, generation) VALUES (1, 'behind', '', '', 0, 0, 1)`)
 			must(o.t, err)
 		}, "", problem.EscrowBehind},
 	} {
