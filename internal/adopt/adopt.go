@@ -245,7 +245,7 @@ func (d *Desk) work(ctx context.Context, reader string, h store.Holder, id card.
 		return err
 	}
 	if now.identity.ID != id.ID || now.identity.Serial != id.Serial || now.identity.Family != id.Family {
-		return problem.New(problem.AdoptOtherCard)
+		return problem.New(problem.CardSwapped)
 	}
 	if _, err := now.usable(); err != nil {
 		return err

@@ -250,6 +250,20 @@ func TestAnotherJournal(t *testing.T) {
 	}
 }
 
+// TestAnotherCardMeanwhile: while its key is typed the card is swapped.
+func TestAnotherCardMeanwhile(t *testing.T) {
+	o, e, other := newOffice(t, storetest.SQLite(t)), newCard(t, emulator.Options{}), newCard(t, emulator.Options{})
+	o.Key = func(context.Context, card.Family, string) ([]byte, error) {
+		o.readers.Insert(reader, other)
+		return []byte("12345678"), nil
+	}
+	_, err := o.adopt(e, "")
+	wantCode(t, err, problem.CardSwapped)
+	if c, _, _ := o.row(other); c.ID != "" || other.State().PUK != "12345678" {
+		t.Error("the other card was touched")
+	}
+}
+
 // TestStoppedBeforeTheCard: Ctrl-C while the key is asked for leaves nothing.
 func TestStoppedBeforeTheCard(t *testing.T) {
 	o, e := newOffice(t, storetest.SQLite(t)), newCard(t, emulator.Options{})
