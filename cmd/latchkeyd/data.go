@@ -87,6 +87,7 @@ func (f importFlags) run(ctx context.Context, s shared, o directory.ImportOption
 }
 
 type cardCommand struct {
+	Adopt   adoptCommand   `cmd:"" help:"Give the card in the reader an unlocking key that only this service has, and register it to a cardholder."`
 	Reissue reissueCommand `cmd:"" help:"Replace the unlocking key of a card that was issued again. The key is read from standard input."`
 }
 

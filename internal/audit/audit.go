@@ -76,6 +76,8 @@ const (
 	CardAdded         = "card.added"
 	CardChanged       = "card.changed"
 	CardReissued      = "card.reissued"
+	CardAdopted       = "card.adopted" // it was given a key of ours, with who did it
+	CardNotAdopted    = "card.not_adopted"
 	RecordTampered    = "record.tampered"
 	ImportStarted     = "import.started"
 	ImportFinished    = "import.finished"

@@ -206,6 +206,20 @@ const (
 	PhotoDifferent Code = "LK-7204"
 )
 
+// Codes of adopting cards.
+const (
+	AdoptKeyWrong    Code = "LK-7301"
+	AdoptKeyForm     Code = "LK-7302"
+	AdoptNoFactory   Code = "LK-7303"
+	AdoptHasKey      Code = "LK-7304"
+	AdoptOtherHolder Code = "LK-7305"
+	AdoptOtherCard   Code = "LK-7306"
+	AdoptLastTry     Code = "LK-7307"
+	AdoptBlocked     Code = "LK-7308"
+	AdoptCannot      Code = "LK-7309"
+	AdoptSome        Code = "LK-7310"
+)
+
 // Codes of the pages on loopback.
 const (
 	PageHost     Code = "LK-8001"
@@ -231,7 +245,7 @@ func Lookup(c Code) (Entry, bool) {
 // Catalogue is every entry, in the order of the codes.
 func Catalogue() []Entry {
 	var all []Entry
-	for _, part := range [][]Entry{workstation(), camera(), passcode(), person(), faces(), standing(), service(), escrow(), connection(), imports(), photos(), pages()} {
+	for _, part := range [][]Entry{workstation(), camera(), passcode(), person(), faces(), standing(), service(), escrow(), connection(), imports(), photos(), adoptions(), pages()} {
 		all = append(all, part...)
 	}
 	return all

@@ -51,7 +51,7 @@ func groups() []struct{ digit, title, about string } {
 		{"4", "The attempt, and the card's standing", "LK-4002 to LK-4008 are told to a card that has proven itself, and LK-4001 to any other. LK-41xx are about one attempt, LK-42xx about one request."},
 		{"5", "The service and its operation", "Operators meet most of these when they start latchkeyd. LK-5000 is anything that nobody foresaw: it is in the log in full and shown without detail."},
 		{"6", "The way to the service", "The application finds these when it calls the service."},
-		{"7", "Imports", "`latchkeyd import` names the line of the file. LK-72xx are about profile photos: `latchkeyd face enrol` names the file."},
+		{"7", "Imports", "`latchkeyd import` names the line of the file. LK-72xx are about profile photos: `latchkeyd face enrol` names the file. LK-73xx are about `latchkeyd card adopt`."},
 		{"8", "The application's own pages and its terminal", "The pages are for one person's own browser window on one computer."},
 	}
 }

@@ -100,7 +100,7 @@ type Key struct {
 	Kind      string // of package cardkey, such as "puk"
 	State     KeyState
 	Sealed    []byte // by package cardkey, bound to ID, CardID, Kind and Epoch; empty where it is derived
-	CreatedBy string // session, or "import", "reissue", "reconcile"
+	CreatedBy string // session, or "import", "reissue", "reconcile", "adopt", "adopt-known"
 	CreatedAt time.Time
 	RetiredAt time.Time // zero while a candidate
 	Epoch     int64     // the card's when the key was made; 0: from before keys had one
