@@ -190,7 +190,7 @@ func (e *Escrow) addKey(ctx context.Context, tx *store.Tx, c *store.Card, kind s
 // keepAdoption writes the pair into the journal and where the keys stand into
 // the database.
 func (e *Escrow) keepAdoption(ctx context.Context, tx *store.Tx, c *store.Card, current, next store.Key) error {
-	if err := e.record(ctx, tx, store.Session{}, *c, c.KeysVersion+1, current, next); err != nil {
+	if err := e.record(ctx, tx, store.Session{}, *c, c.KeysVersion+1, 0, current, next); err != nil {
 		return err
 	}
 	return cardkey.Save(ctx, tx, e.keys, c)
