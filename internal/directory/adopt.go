@@ -127,8 +127,9 @@ func ReadWanted(in io.Reader) ([]Wanted, error) {
 		if errors.Is(err, io.EOF) {
 			return list, nil
 		}
-		w := Wanted{StaffNumber: r.get("staff_number"), Card: r.get("card_number")}
-		if err == nil {
+		var w Wanted
+		if err == nil { // a row that is too short has no such fields
+			w = Wanted{StaffNumber: r.get("staff_number"), Card: r.get("card_number")}
 			err = checkStaffNumber(w.StaffNumber)
 		}
 		if first, twice := seen[w]; err == nil && twice {
