@@ -224,11 +224,23 @@ func (x *Installation) Card(t testing.TB, c *emulator.Card) store.Card {
 	var out store.Card
 	check(t, x.DB.View(t.Context(), func(tx *store.Tx) (err error) {
 		s := c.State()
-		family := map[bool]string{s.PIV != nil: "piv", s.PIV == nil && s.GIDS != nil: "gids", s.PIV == nil && s.GIDS == nil: "openpgp"}[true]
-		out, err = tx.CardByIdentifier(t.Context(), family, s.Identifier())
+		out, err = tx.CardByIdentifier(t.Context(), family(s), s.Identifier())
 		return err
 	}))
 	return out
+}
+
+// family is that of a card's first application, as cards are imported.
+func family(s emulator.State) string {
+	switch {
+	case s.PIV != nil:
+		return "piv"
+	case s.GIDS != nil:
+		return "gids"
+	case s.OpenPGP != nil:
+		return "openpgp"
+	}
+	return "iso7816"
 }
 
 // Candidates are the unlocking keys that the escrow holds for a card, the
