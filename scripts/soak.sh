@@ -46,8 +46,8 @@ done
 
 run "every pair of crashes (internal/journey)" env LATCHKEY_SOAK=1 \
   go test "${race[@]}" -v -count 1 -timeout "$soaktime" -run TestAnyTwoFaultsThenAgain ./internal/journey
-run "every restore of three attempts (internal/escrow)" env LATCHKEY_SOAK=1 \
-  go test "${race[@]}" -v -count 1 -timeout "$soaktime" -run TestEveryRestore ./internal/escrow
+run "every restore of three attempts, every path of the model (internal/escrow)" env LATCHKEY_SOAK=1 \
+  go test "${race[@]}" -v -count 1 -timeout "$soaktime" -run 'TestEveryRestore|TestEscrowIsTheModel' ./internal/escrow
 # A third of an hour or more on two cores; without the race detector, which takes four
 # times as long and sees the same code in other tests.
 run "every fault and every pair of faults (internal/exhaustive)" env LATCHKEY_SOAK=1 \
