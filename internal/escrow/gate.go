@@ -38,29 +38,12 @@ const (
 // problem.ReleasesStopped, ReleasesTripped, EscrowBehind, JournalMissing,
 // JournalDamaged; some of them as Stopped.
 func (e *Escrow) Allow(ctx context.Context, tx *store.Tx) error {
-	c, err := tx.ReleaseControl(ctx)
-	if err != nil {
+	c, now, err := closed(ctx, tx)
+	if err == nil && c.State == store.ReleasesTripped {
+		err = halfOpen(ctx, tx, now)
+	}
+	if err != nil || e.journal == nil {
 		return err
-	}
-	switch c.State {
-	case store.ReleasesStopped:
-		return problem.New(problem.ReleasesStopped)
-	case store.ReleasesBehind:
-		return problem.New(problem.EscrowBehind)
-	case store.ReleasesTripped:
-		now, err := tx.Now(ctx)
-		if err != nil {
-			return err
-		}
-		if c.ReopensAt.IsZero() || now.Before(c.ReopensAt) {
-			return tripped(c, now)
-		}
-		if err := halfOpen(ctx, tx, now); err != nil {
-			return err
-		}
-	}
-	if e.journal == nil {
-		return nil
 	}
 	return e.journal.gate(ctx, tx)
 }
@@ -69,23 +52,26 @@ func (e *Escrow) Allow(ctx context.Context, tx *store.Tx) error {
 // anything, so that nobody goes the whole way to a release in vain. Errors: as
 // Allow.
 func (e *Escrow) Closed(ctx context.Context, tx *store.Tx) error {
+	_, _, err := closed(ctx, tx)
+	return err
+}
+
+func closed(ctx context.Context, tx *store.Tx) (store.ReleaseControl, time.Time, error) {
 	c, err := tx.ReleaseControl(ctx)
 	if err != nil {
-		return err
+		return c, time.Time{}, err
 	}
-	switch c.State {
-	case store.ReleasesStopped:
-		return problem.New(problem.ReleasesStopped)
-	case store.ReleasesBehind:
-		return problem.New(problem.EscrowBehind)
-	case store.ReleasesTripped:
-		now, err := tx.Now(ctx)
-		if err == nil && (c.ReopensAt.IsZero() || now.Before(c.ReopensAt)) {
-			err = tripped(c, now)
-		}
-		return err
+	now, err := tx.Now(ctx)
+	switch {
+	case err != nil:
+	case c.State == store.ReleasesStopped:
+		err = problem.New(problem.ReleasesStopped)
+	case c.State == store.ReleasesBehind:
+		err = problem.New(problem.EscrowBehind)
+	case c.State == store.ReleasesTripped && (c.ReopensAt.IsZero() || now.Before(c.ReopensAt)):
+		err = tripped(c, now)
 	}
-	return nil
+	return c, now, err
 }
 
 func tripped(c store.ReleaseControl, now time.Time) error {

@@ -269,14 +269,6 @@ func (k *Keyring) CheckMAC(mac []byte, kind string, fields ...string) bool {
 	return r != nil && hmac.Equal(mac[idSize:], r.mac(kind, fields))
 }
 
-// MACKey is the ID of the key that a MAC was made with, "" where it has none.
-func MACKey(mac []byte) string {
-	if len(mac) != idSize+sha256.Size {
-		return ""
-	}
-	return hex.EncodeToString(mac[:idSize])
-}
-
 // appendField adds a field behind its length in four bytes.
 func appendField[T string | []byte](out []byte, f T) []byte {
 	out = binary.BigEndian.AppendUint32(out, uint32(len(f)))
