@@ -29,6 +29,8 @@ func (c *cable) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	w := c.w
+	w.network.busy <- struct{}{}
+	defer func() { <-w.network.busy }()
 	kind, to := w.atCall()
 	switch kind {
 	case requestLost:
@@ -84,8 +86,6 @@ func newNetwork() *network { return &network{busy: make(chan struct{}, 1)} }
 // deliver brings a request to the service, and gives its reply. A service that
 // dies over it gives none, and is started again.
 func (w *world) deliver(ctx context.Context, raw []byte) ([]byte, error) {
-	w.network.busy <- struct{}{}
-	defer func() { <-w.network.busy }()
 	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(raw)))
 	if err != nil {
 		return nil, err

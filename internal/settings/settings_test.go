@@ -128,16 +128,23 @@ func TestFlagOverEnvironmentOverFile(t *testing.T) {
 				loaded(t, want, write(t, key+" = false"), "--"+flag)
 				return
 			}
+			put := set.SetString
+			if field.Type.Kind() == reflect.Slice {
+				put = func(text string) { set.Set(reflect.ValueOf([]string{text})) }
+			}
 			path := write(t, key+" = 'of the file'")
-			set.SetString("of the file")
+			put("of the file")
 			loaded(t, want, path)
-			for _, text := range []string{"", "of the environment"} {
-				t.Setenv(variable, text)
-				set.SetString(text)
+			t.Setenv(variable, "of the environment")
+			put("of the environment")
+			loaded(t, want, path)
+			put("of the flag")
+			loaded(t, want, path, "--"+flag, "of the flag")
+			if field.Type.Kind() == reflect.String {
+				t.Setenv(variable, "")
+				put("")
 				loaded(t, want, path)
 			}
-			set.SetString("of the flag")
-			loaded(t, want, path, "--"+flag, "of the flag")
 		})
 	}
 }
