@@ -204,8 +204,8 @@ func TestReaderThatComesAndGoes(t *testing.T) {
 		case strings.HasPrefix(text, "No card reader found"):
 			o.readers.SetService(false)
 		case strings.HasPrefix(text, "The smartcard service is not running"):
+			o.readers.Insert(reader, e) // first, or the service may be seen without a reader
 			o.readers.SetService(true)
-			o.readers.Insert(reader, e)
 		default:
 			t.Errorf("step %d: %q", steps, text)
 		}
